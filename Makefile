@@ -1,0 +1,46 @@
+PYTHON ?= python3
+# Test processes at once. `make test T=...` uses one.
+WORKERS ?= 2
+
+VENV := .venv
+PY := $(VENV)/bin/python
+
+.PHONY: help setup run test lint lock clean
+
+help:
+	@echo "make run      the portal with a sandbox EHR at http://localhost:8000 (PORT=, SANDBOX_PORT=)"
+	@echo "make test     all tests, or some: T=tests/scheduling, T='-k licenses'"
+	@echo "make lint     style and types"
+	@echo "make setup    the virtual environment in $(VENV) (PYTHON=python3.13)"
+	@echo "make lock     requirements/*.txt anew from *.in (UPGRADE=1 for newer versions)"
+	@echo "make clean    removes what runs and tests left, the demo's data too"
+
+setup: $(VENV)/.base $(VENV)/.dev
+
+$(VENV)/.base: requirements/base.txt
+	@scripts/setup.sh "$(PYTHON)" $(VENV) $<
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.base
+	@scripts/setup.sh "$(PYTHON)" $(VENV) $<
+	@touch $@
+
+run: $(VENV)/.base
+	@$(PY) -m scripts.run_demo
+
+test: $(VENV)/.dev
+	@PYTHON="$(PYTHON)" scripts/install_test_servers.sh
+	@$(PY) -m pytest $(or $(T),-n $(WORKERS) --dist loadfile)
+
+lint: $(VENV)/.dev
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@PORTAL_MODE=test $(PY) -m mypy
+	@$(PY) -m djlint templates --lint --quiet
+
+lock: $(VENV)/.base
+	@scripts/lock.sh $(if $(UPGRADE),--upgrade)
+
+clean:
+	@rm -rf var staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,67 @@
+"""Settings that are well formed and still do not fit together, said in words an operator can act on."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+from booking import ehr
+
+
+@register(Tags.compatibility)
+def ehr_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    try:
+        config = ehr.configured()
+    except ValueError as error:
+        return [Error(f"The EHR's settings do not fit: {error}", hint="See EHR_… in the README.", id="booking.E001")]
+    found: list[CheckMessage] = []
+    if settings.EHR_REST_SECONDS < config.total_seconds:
+        found.append(
+            Error(
+                "EHR_REST_SECONDS is shorter than EHR_TOTAL_SECONDS.",
+                hint="A create without an answer must rest longer than the EHR may take over it, or it is made twice.",
+                id="booking.E002",
+            )
+        )
+    return found
+
+
+@register(Tags.security, deploy=True)
+def deployment(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if urlsplit(settings.EHR_BASE_URL).hostname in ("localhost", "127.0.0.1", "::1"):
+        found.append(
+            Warning(
+                "EHR_BASE_URL is this machine itself: bookings would go to a sandbox.",
+                hint="Set EHR_BASE_URL to the clinic's EHR.",
+                id="booking.W001",
+            )
+        )
+    if settings.IS_SQLITE:
+        found.append(
+            Warning(
+                "The database is SQLite, which serves one machine only.",
+                hint="Set DATABASE_URL to a PostgreSQL database.",
+                id="booking.W002",
+            )
+        )
+    if not settings.STAFF_SECOND_FACTOR:
+        found.append(
+            Warning(
+                "Staff can sign in without a second factor.",
+                hint="Leave STAFF_SECOND_FACTOR unset.",
+                id="booking.W003",
+            )
+        )
+    if settings.PORTAL_HOST.split(":")[0] not in settings.ALLOWED_HOSTS:
+        found.append(
+            Error(
+                "PORTAL_URL names a host that ALLOWED_HOSTS does not hold.",
+                hint="Add it, or links in messages lead to an error page.",
+                id="booking.E003",
+            )
+        )
+    return found

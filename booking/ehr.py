@@ -1,0 +1,38 @@
+"""Builds the configured EHR gateway: the only place that does. One gateway a process, shared by its threads."""
+
+from __future__ import annotations
+
+import threading
+
+from django.conf import settings
+
+from booking.fhir import EhrConfig, correlation_id, open_gateway
+from booking.scheduling.gateway import SchedulingGateway
+
+__all__ = ["configured", "correlation_id", "gateway"]
+
+_gateways: dict[EhrConfig, SchedulingGateway] = {}
+_lock = threading.Lock()
+
+
+def configured() -> EhrConfig:
+    return EhrConfig(
+        dialect=settings.EHR_DIALECT,
+        base_url=settings.EHR_BASE_URL,
+        token_url=settings.EHR_TOKEN_URL,
+        client_id=settings.EHR_CLIENT_ID,
+        client_secret=settings.EHR_CLIENT_SECRET,
+        scope=settings.EHR_SCOPE,
+        connect_seconds=settings.EHR_CONNECT_SECONDS,
+        read_seconds=settings.EHR_READ_SECONDS,
+        total_seconds=settings.EHR_TOTAL_SECONDS,
+    )
+
+
+def gateway() -> SchedulingGateway:
+    """Raises ``ValueError`` with a sentence when the settings make no sense."""
+    config = configured()
+    with _lock:
+        if config not in _gateways:
+            _gateways[config] = open_gateway(config)
+        return _gateways[config]

@@ -1,0 +1,339 @@
+"""R4 on the wire, shared by all dialects: tolerant readers and strict writers, pure functions on dicts.
+
+A reader takes any JSON at all and gives an empty value, or None, for what it cannot make sense of. A writer
+takes our own terms and raises ``ValueError`` rather than send what no EHR should be asked to keep.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from booking.scheduling.errors import EhrRejected
+from booking.scheduling.terms import AppointmentRecord, AppointmentRequest, Coding, PatientDetails, Slot
+
+Json = dict[str, Any]
+
+# The systems of our identifiers in the EHR. Bookings and patients are found again by them as they were written,
+# so they must never change.
+BOOKING_SYSTEM = "urn:self-scheduling-portal:booking"
+PATIENT_SYSTEM = "urn:self-scheduling-portal:patient"
+
+MEETING_ENDPOINT_ID = "appointment-meeting-endpoint-0"
+BIRTH_SEX_URL = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-birthsex"
+ZONE_URL = "http://hl7.org/fhir/StructureDefinition/tz-code"
+
+_REFERENCE = re.compile(
+    r"(?:^|/)([A-Z][A-Za-z]{1,63})/([A-Za-z0-9.-]{1,64})(?:/_history/[A-Za-z0-9.-]{1,64})?$"
+)
+_INSTANT = re.compile(
+    r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d)?(\.\d{1,9})?(Z|[+-](?:0\d|1[0-4]):[0-5]\d)", re.ASCII
+)
+_DAY = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T.*)?)?)?", re.ASCII)
+# What no text column or log line takes: control characters, NUL among them, and halves of surrogate pairs.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]+")
+_GENDERS = ("male", "female", "other", "unknown")
+
+
+def text(value: object) -> str:
+    """One clean line, or empty when the value is no string."""
+    return " ".join(_UNPRINTABLE.sub(" ", value).split()) if isinstance(value, str) else ""
+
+
+def mapping(value: object) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def mappings(value: object) -> list[Json]:
+    """The objects in a list. One object on its own counts as a list of one, as some EHRs send it."""
+    members = value if isinstance(value, list) else [value]
+    return [member for member in members if isinstance(member, dict)]
+
+
+def texts(value: object) -> list[str]:
+    members = value if isinstance(value, list) else [value]
+    return [line for line in map(text, members) if line]
+
+
+def extensions(node: Mapping[str, Any], url: str) -> list[Json]:
+    return [found for found in mappings(node.get("extension")) if found.get("url") == url]
+
+
+def reference(value: object, resource_type: str) -> str:
+    """``Type/id`` from a Reference, be it relative, absolute or versioned; empty for another type."""
+    found = _REFERENCE.search(text(mapping(value).get("reference")))
+    return f"{found[1]}/{found[2]}" if found and found[1] == resource_type else ""
+
+
+def own_reference(resource: Mapping[str, Any]) -> str:
+    """The resource's own ``Type/id``; empty when it has no usable id."""
+    found = _REFERENCE.fullmatch(f"{text(resource.get('resourceType'))}/{text(resource.get('id'))}")
+    return f"{found[1]}/{found[2]}" if found else ""
+
+
+def instant(value: object) -> datetime | None:
+    """An instant in UTC; None for a time that does not exist, or has no offset and so names no moment."""
+    found = _INSTANT.fullmatch(value) if isinstance(value, str) else None
+    if not found:
+        return None
+    day, minutes, seconds, fraction, offset = found.groups()
+    try:
+        read = datetime.fromisoformat(f"{day}T{minutes}{seconds or ':00'}{fraction or ''}{offset}")
+        return read.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def days(value: object) -> tuple[date, date] | None:
+    """The first and last day that a FHIR date or dateTime covers: a whole year for ``2027``."""
+    found = _DAY.fullmatch(value) if isinstance(value, str) else None
+    if not found:
+        return None
+    year, month, day = (int(part) if part else None for part in found.groups())
+    try:
+        assert year is not None
+        first = date(year, month or 1, day or 1)
+        last = date(year, month or 12, day or calendar.monthrange(year, month or 12)[1])
+    except (ValueError, calendar.IllegalMonthError):
+        return None
+    return first, last
+
+
+def period(value: object) -> tuple[date | None, date | None] | None:
+    """The first and last day of a Period, None for an end that is not given.
+
+    None for the whole when an end is given and cannot be read: an unreadable end must not become an open one.
+    """
+    if value is None:
+        return None, None
+    if not isinstance(value, dict):
+        return None
+    start, end = days(value.get("start")), days(value.get("end"))
+    if (value.get("start") is not None and start is None) or (value.get("end") is not None and end is None):
+        return None
+    return (start[0] if start else None), (end[1] if end else None)
+
+
+def https_url(value: object) -> str:
+    """An https address with a host and no user name; empty for anything else, such as ``javascript:``."""
+    url = value.strip() if isinstance(value, str) else ""
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme == "https" and parts.hostname and "@" not in parts.netloc
+    except ValueError:
+        return ""
+    return url if is_good and url.isascii() and not re.search(r"[\s\x00-\x1f\x7f\\\"<>]", url) else ""
+
+
+def digits(value: object) -> str:
+    return re.sub(r"[^0-9]", "", value) if isinstance(value, str) else ""
+
+
+def phone_number(value: object) -> str:
+    """Digits to compare or send: ten for a North American number, however written, else all of them."""
+    found = digits(value)
+    return found[1:] if len(found) == 11 and found.startswith("1") else found
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    given: tuple[str, ...]
+    family: str
+    full: str
+    suffix: str
+
+
+def names(resource: Mapping[str, Any]) -> list[Name]:
+    """The names that someone goes by today, the official one first; not former ones and not nicknames."""
+    order = {"official": 0, "usual": 1}
+    current = [
+        node
+        for node in mappings(resource.get("name"))
+        if node.get("use") not in ("old", "maiden", "nickname", "anonymous", "temp")
+    ]
+    current.sort(key=lambda node: order.get(text(node.get("use")), 2))
+    return [
+        Name(
+            given=tuple(texts(node.get("given"))),
+            family=text(node.get("family")),
+            full=text(node.get("text")),
+            suffix=", ".join(texts(node.get("suffix"))),
+        )
+        for node in current
+    ]
+
+
+def has_identifier(resource: Mapping[str, Any], system: str, value: str) -> bool:
+    return any(
+        found.get("system") == system and found.get("value") == value
+        for found in mappings(resource.get("identifier"))
+    )
+
+
+def entries(bundle: Mapping[str, Any], resource_type: str) -> tuple[list[Json], int]:
+    """The bundle's resources of one type, and how many entries could not be read at all.
+
+    Entries of other types, an OperationOutcome among them, are left out and not counted.
+    """
+    listed = bundle.get("entry")
+    if bundle.get("resourceType") != "Bundle" or not isinstance(listed, list | None):
+        raise EhrRejected(f"GET {resource_type}: the answer is not a Bundle")
+    found: list[Json] = []
+    unreadable = 0
+    for entry in listed or []:
+        resource = mapping(entry).get("resource")
+        if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
+            unreadable += 1
+        elif resource["resourceType"] == resource_type:
+            found.append(resource)
+    return found, unreadable
+
+
+def next_link(bundle: Mapping[str, Any]) -> str:
+    """The address of the next page; empty on the last page."""
+    for link in mappings(bundle.get("link")):
+        if link.get("relation") == "next":
+            if not isinstance(link.get("url"), str) or not link["url"].strip():
+                # To stop here would pass off half of a search as the whole of it.
+                raise EhrRejected("the EHR's answer has a next link without an address")
+            return str(link["url"]).strip()
+    return ""
+
+
+def slot(resource: Mapping[str, Any]) -> Slot | None:
+    """A Slot whatever its status; None for one that cannot be read."""
+    starts_at, ends_at = instant(resource.get("start")), instant(resource.get("end"))
+    schedule_ref = reference(resource.get("schedule"), "Schedule")
+    if not schedule_ref or starts_at is None or ends_at is None:
+        return None
+    return Slot(schedule_ref, starts_at, ends_at)
+
+
+def appointment_record(resource: Mapping[str, Any]) -> AppointmentRecord | None:
+    ref, status = own_reference(resource), text(resource.get("status"))
+    starts_at, ends_at = instant(resource.get("start")), instant(resource.get("end"))
+    if not ref or not status or starts_at is None or ends_at is None:
+        return None
+    actors = [participant.get("actor") for participant in mappings(resource.get("participant"))]
+    return AppointmentRecord(
+        ref=ref,
+        status=status,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        practitioner_ref=next(filter(None, (reference(actor, "Practitioner") for actor in actors)), ""),
+        patient_ref=next(filter(None, (reference(actor, "Patient") for actor in actors)), ""),
+    )
+
+
+def write_instant(value: datetime) -> str:
+    if value.tzinfo is None or value.microsecond:
+        raise ValueError("an appointment's times are aware and in whole seconds")
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def write_reference(ref: str, resource_type: str) -> Json:
+    found = _REFERENCE.fullmatch(ref)
+    if not found or found[1] != resource_type:
+        raise ValueError(f"not a {resource_type} reference")
+    return {"reference": ref}
+
+
+def write_coding(coding: Coding) -> Json:
+    if not coding.code:
+        raise ValueError("a coding needs a code")
+    parts = {"system": coding.system, "code": coding.code, "display": coding.display}
+    return {name: part for name, part in parts.items() if part}
+
+
+def write_endpoint(address: str) -> Json:
+    """The contained Endpoint of a video visit.
+
+    ``https`` as connection type and ``video-call`` as payload are Canvas' codes (its Appointment page). R4
+    asks for one of each, but its own connection types name no kind of meeting.
+    """
+    if not https_url(address):
+        raise ValueError("a video address is an https URL")
+    return {
+        "resourceType": "Endpoint",
+        "id": MEETING_ENDPOINT_ID,
+        "status": "active",
+        "connectionType": {"code": "https"},
+        "payloadType": [{"coding": [{"code": "video-call"}]}],
+        "address": address,
+    }
+
+
+def write_appointment(request: AppointmentRequest, *, with_reason_code: bool = True) -> Json:
+    """A booked Appointment that carries our booking's identifier.
+
+    The practitioner comes before the patient, as Canvas documents it. The reason's code goes without its
+    system, which Canvas does not take on write: it looks the code up among its own reasons for visit.
+    """
+    if request.ends_at <= request.starts_at:
+        raise ValueError("an appointment ends after it starts")
+    reason: Json = {}
+    if with_reason_code and request.reason.code:
+        reason["coding"] = [{"code": request.reason.code}]
+    if request.reason_text:
+        reason["text"] = request.reason_text
+    supporting: list[Json] = [write_reference(request.location_ref, "Location")]
+    appointment: Json = {
+        "resourceType": "Appointment",
+        "status": "booked",
+        "identifier": [{"system": BOOKING_SYSTEM, "value": str(request.booking_id)}],
+        "appointmentType": {"coding": [write_coding(request.appointment_type)]},
+        "supportingInformation": supporting,
+        "start": write_instant(request.starts_at),
+        "end": write_instant(request.ends_at),
+        "participant": [
+            {"actor": write_reference(request.practitioner_ref, "Practitioner"), "status": "accepted"},
+            {"actor": write_reference(request.patient_ref, "Patient"), "status": "accepted"},
+        ],
+    }
+    if reason:
+        appointment["reasonCode"] = [reason]
+    if request.video_url:
+        appointment["contained"] = [write_endpoint(request.video_url)]
+        supporting.append({"reference": f"#{MEETING_ENDPOINT_ID}", "type": "Endpoint"})
+    return appointment
+
+
+def write_patient(details: PatientDetails, *, consent_url: str = "") -> Json:
+    """A Patient with our identifier. A contact that the patient has proved theirs carries ``consent_url``.
+
+    Nobody was asked their sex at birth, so a gender other than male or female leaves it unknown.
+    """
+    family, given = text(details.family), text(details.given)
+    if not family or not given:
+        raise ValueError("a patient has a family name and a given name")
+    if details.sex not in _GENDERS:
+        raise ValueError("sex is an administrative-gender code")
+    birth_sex = {"male": "M", "female": "F"}.get(details.sex, "UNK")
+    patient: Json = {
+        "resourceType": "Patient",
+        "extension": [{"url": BIRTH_SEX_URL, "valueCode": birth_sex}],
+        "identifier": [{"system": PATIENT_SYSTEM, "value": str(details.identifier)}],
+        "name": [{"use": "official", "family": family, "given": [given]}],
+        "gender": details.sex,
+        "birthDate": details.birth_date.isoformat(),
+    }
+    if details.zone:
+        patient["extension"].append({"url": ZONE_URL, "valueCode": details.zone})
+    contacts: list[Json] = []
+    for system, use, value, is_verified in (
+        ("phone", "mobile", phone_number(details.mobile), details.mobile_is_verified),
+        ("email", "home", details.email.strip(), details.email_is_verified),
+    ):
+        if value:
+            contact: Json = {"system": system, "value": value, "use": use}
+            if is_verified and consent_url:
+                contact["extension"] = [{"url": consent_url, "valueBoolean": True}]
+            contacts.append(contact)
+    if contacts:
+        patient["telecom"] = contacts
+    return patient

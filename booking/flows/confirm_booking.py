@@ -1,0 +1,232 @@
+"""From a hold to an Appointment in the EHR.
+
+The attempt is on record before each call, no transaction is open during one, and a create whose outcome is unknown
+is never sent again from here: ``reconcile`` rests, looks it up by our identifier, and only then decides.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from booking import board, ehr, video
+from booking.models import Booking, SchedulingPolicy
+from booking.models.bookings import Visitor
+from booking.scheduling.eligibility import Visit
+from booking.scheduling.errors import EhrRejected, EhrUnavailable, OutcomeUnknown, Refusal, RefusalCode, TimeTaken
+from booking.scheduling.lifecycle import BookingState
+from booking.scheduling.terms import AppointmentRequest, Modality, PatientKind
+
+from . import hold_slot, notify
+
+log = logging.getLogger(__name__)
+Clock = Callable[[], datetime]
+
+
+def visit_of(booking: Booking) -> Visit:
+    return Visit(
+        reason=booking.reason.to_term(),
+        jurisdiction=booking.jurisdiction,
+        zone=booking.zone,
+        modality=Modality(booking.modality),
+        specialty=booking.specialty or None,
+        patient_kind=PatientKind(booking.patient_kind) if booking.patient_kind else None,
+    )
+
+
+def submit(booking: Booking, *, visitor: Visitor, clock: Clock) -> Booking:
+    """Book what is held. Safe to call again at any time: only a booking that is held is ever submitted.
+
+    Raises ``Refusal(HOLD_ENDED)`` when the hold ended and the time is gone, and ``EhrUnavailable`` when the EHR
+    surely did nothing and the hold still stands. Any other outcome is in the state of the booking returned.
+    """
+    booking = Booking.objects.of(visitor).select_related("clinician", "schedule", "patient", "reason").get(pk=booking.pk)
+    if booking.status is not BookingState.HELD:
+        return booking
+    if booking.patient is None or booking.contact_verified_at is None:
+        raise Refusal(RefusalCode.NOT_OFFERED)
+    now = clock()
+    begun = _begin(booking, now)
+    if begun is _Begun.BY_ANOTHER:
+        booking.refresh_from_db()
+        return booking
+    if begun is _Begun.TOO_LATE:
+        raise Refusal(RefusalCode.HOLD_ENDED)
+    try:
+        last_look(booking, now=now)
+        return create(booking, clock=clock)
+    except Refusal as refusal:
+        return refuse(booking, refusal.code)
+    except EhrRejected as error:
+        log.error("last look rejected: %s (status %s, EHR id %s)", error, error.status, error.correlation_id)
+        return refuse(booking, RefusalCode.NOT_ACCEPTED)
+    except EhrUnavailable:
+        _hold_again(booking, clock())
+        raise
+
+
+class _Begun(Enum):
+    NOW = auto()
+    BY_ANOTHER = auto()
+    TOO_LATE = auto()
+
+
+def _begin(booking: Booking, now: datetime) -> _Begun:
+    """Under the clinician's lock, turn the hold into an attempt, unless it ended and somebody else has the time."""
+    with transaction.atomic():
+        hold_slot.lock_clinician(booking.clinician_id)
+        if not booking.is_live_hold(now) and not _claim_again(booking, now):
+            return _Begun.TOO_LATE if booking.move(BookingState.EXPIRED, actor="system") else _Begun.BY_ANOTHER
+        moved = booking.move(
+            BookingState.SUBMITTING,
+            actor="patient",
+            submitted_at=now,
+            # Should this process die, reconcile takes over once every call below must have ended.
+            look_up_at=now + timedelta(seconds=5 * settings.EHR_TOTAL_SECONDS + settings.EHR_REST_SECONDS),
+            video_url=booking.video_url or _video_url(booking),
+        )
+        return _Begun.NOW if moved else _Begun.BY_ANOTHER
+
+
+def last_look(booking: Booking, *, now: datetime) -> None:
+    """Our rules and the EHR's free times once more, just before a create. Raises ``Refusal``."""
+    choice = hold_slot.Choice(booking.schedule_id, booking.starts_at)
+    hold_slot.check_offer(visit_of(booking), choice, now=now, apart_from=[booking.pk])
+
+
+def _claim_again(booking: Booking, now: datetime) -> bool:
+    """Under the lock: whether a hold that ended may go on, because nobody took its time meanwhile."""
+    buffer = SchedulingPolicy.current().to_term().buffer
+    hold_slot.expire_overlapping(
+        booking.clinician_id, booking.starts_at, booking.ends_at, now, apart_from=[booking.pk]
+    )
+    others = Booking.objects.claiming(now).exclude(pk=booking.pk)
+    return (
+        booking.starts_at > now
+        and not others.overlapping(
+            booking.clinician_id, booking.starts_at - buffer, booking.ends_at + buffer
+        ).exists()
+    )
+
+
+def _video_url(booking: Booking) -> str:
+    return video.room_for(booking.clinician.fixed_room_url) if booking.is_by_video else ""
+
+
+def _hold_again(booking: Booking, now: datetime) -> None:
+    """The EHR did nothing: the patient keeps the time and can press the button again."""
+    expires_at = now + timedelta(minutes=SchedulingPolicy.current().hold_minutes)
+    booking.move(
+        BookingState.HELD,
+        actor="system",
+        note="EHR unavailable",
+        hold_expires_at=expires_at,
+        hold_full_expires_at=expires_at,
+        look_up_at=None,
+    )
+
+
+def create(booking: Booking, *, clock: Clock) -> Booking:
+    """Make the patient, if need be, and the Appointment; record what came of it.
+
+    Raises ``EhrUnavailable`` when surely nothing was done. The booking is ``submitting`` or ``unconfirmed``.
+    """
+    gateway = ehr.gateway()
+    try:
+        patient_ref = ensure_patient(booking, clock=clock)
+        if not _put_on_record(booking, clock(), posts=1):
+            booking.refresh_from_db()
+            return booking
+        appointment_ref = gateway.create_appointment(
+            AppointmentRequest(
+                booking_id=booking.pk,
+                practitioner_ref=booking.clinician.ehr_ref,
+                patient_ref=patient_ref,
+                location_ref=booking.schedule.location.ehr_ref,
+                starts_at=booking.starts_at,
+                ends_at=booking.ends_at,
+                reason=booking.reason.to_term().coding,
+                reason_text=booking.reason.label,
+                appointment_type=booking.reason.to_term().appointment_types[Modality(booking.modality)],
+                video_url=booking.video_url,
+            )
+        )
+    except OutcomeUnknown as error:
+        log.warning("create outcome unknown (status %s, EHR id %s)", error.status, error.correlation_id)
+        rest = timedelta(seconds=settings.EHR_REST_SECONDS)
+        booking.move(
+            BookingState.UNCONFIRMED, actor="system", note="no answer", look_up_at=clock() + rest, misses=0
+        )
+        return booking
+    except TimeTaken:
+        return refuse(booking, RefusalCode.TIME_TAKEN)
+    except EhrRejected as error:
+        log.error("create rejected: %s (status %s, EHR id %s)", error, error.status, error.correlation_id)
+        return refuse(booking, RefusalCode.NOT_ACCEPTED)
+    confirm(booking, appointment_ref, clock=clock)
+    return booking
+
+
+def ensure_patient(booking: Booking, *, clock: Clock) -> str:
+    """The EHR's reference for the person the visit is for: known, found beyond doubt, or created."""
+    patient = booking.patient
+    assert patient is not None
+    if patient.ehr_patient_ref:
+        return patient.ehr_patient_ref
+    details = patient.to_term(
+        verified_channel=booking.contact_channel, verified_value=booking.contact_value, zone=booking.zone
+    )
+    gateway = ehr.gateway()
+    found = gateway.find_patient(details)
+    if found is None:
+        if not _put_on_record(booking, clock(), posts=0):
+            raise EhrUnavailable("another worker has taken this booking over")
+        found = gateway.create_patient(details)
+    patient.ehr_patient_ref = found
+    patient.save(update_fields=["ehr_patient_ref"])
+    return found
+
+
+def _put_on_record(booking: Booking, now: datetime, *, posts: int) -> bool:
+    """Write down that a create is about to go out; False when somebody else took the booking over."""
+    look_up_at = now + timedelta(seconds=settings.EHR_TOTAL_SECONDS + settings.EHR_REST_SECONDS)
+    ours = Booking.objects.filter(pk=booking.pk, state=booking.state, posts=booking.posts)
+    if not ours.update(posts=booking.posts + posts, look_up_at=look_up_at):
+        return False
+    booking.posts += posts
+    return True
+
+
+def confirm(booking: Booking, appointment_ref: str, *, clock: Clock) -> bool:
+    """The EHR has it: record the Appointment and the message we owe for it, together."""
+    now = clock()
+    with transaction.atomic():
+        if not booking.move(
+            BookingState.BOOKED,
+            actor="system",
+            appointment_ref=appointment_ref,
+            booked_at=now,
+            look_up_at=None,
+            failure="",
+        ):
+            return False
+        notify.owe(booking, "confirmation", now=now)
+    board.mark_stale([booking.schedule.ehr_ref])
+    return True
+
+
+def refuse(booking: Booking, code: RefusalCode) -> Booking:
+    """Record that there will be no visit; a patient who was told to wait is owed a message about it."""
+    was_waiting = booking.status is BookingState.UNCONFIRMED
+    with transaction.atomic():
+        moved = booking.move(BookingState.REFUSED, actor="system", note=code, failure=code, look_up_at=None)
+        if moved and was_waiting:
+            notify.owe(booking, "not_booked", now=timezone.now())
+    board.mark_stale([booking.schedule.ehr_ref])
+    return booking

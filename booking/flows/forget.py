@@ -1,0 +1,23 @@
+"""Forgetting what we need no longer: sessions that ended and bookings that never became a visit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.contrib.sessions.models import Session
+from django.db import transaction
+
+from booking.models import Booking, PatientRecord
+from booking.scheduling.lifecycle import BookingState
+
+UNFINISHED = (BookingState.EXPIRED, BookingState.RELEASED)
+
+
+def forget(*, before: datetime) -> int:
+    """Delete unfinished bookings made before an instant, and the people only they speak of. Returns how many rows."""
+    with transaction.atomic():
+        unfinished = Booking.objects.filter(state__in=UNFINISHED, created_at__lt=before)
+        count, _ = unfinished.delete()
+        people, _ = PatientRecord.objects.filter(bookings=None, user=None, created_at__lt=before).delete()
+    sessions, _ = Session.objects.filter(expire_date__lt=before).delete()
+    return count + people + sessions

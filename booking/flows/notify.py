@@ -1,0 +1,102 @@
+"""Owing a message and delivering it: rows first, then the bell, then at least one delivery each."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from celery import current_app
+from django.db import DatabaseError, transaction
+from django.db.models import Q
+from kombu.exceptions import OperationalError
+
+from booking.messaging import channels, texts
+from booking.models import Booking, Message
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=60)
+# After each failed attempt, in seconds; then the message is given up and shown to staff.
+RETRY_AFTER = (10, 30, 60, 120, 300, 900, 1800, 3600, 7200)
+
+
+def channel_for(booking: Booking) -> tuple[str, str] | None:
+    """Where messages about a booking go: a text if the patient agreed to texts at a number they proved, else mail."""
+    if booking.contact_channel == "mobile" and booking.text_consent_at:
+        return Message.Channel.SMS, booking.contact_value
+    if booking.contact_channel == "email":
+        return Message.Channel.EMAIL, booking.contact_value
+    if booking.patient and booking.patient.email:
+        return Message.Channel.EMAIL, booking.patient.email
+    return None
+
+
+def owe(booking: Booking, kind: str, *, now: datetime) -> Message | None:
+    """Write the row of a message; call it in the transaction that makes the message true.
+
+    Once per booking and kind. Whatever happens to the broker, the relay finds the row.
+    """
+    channel = channel_for(booking)
+    if channel is None:
+        return None
+    message, _ = Message.objects.get_or_create(
+        booking=booking, kind=kind, defaults={"channel": channel[0], "recipient": channel[1], "due_at": now}
+    )
+    transaction.on_commit(ring)
+    return message
+
+
+def ring() -> None:
+    """Tell the workers that something is due. A broker that is away costs a few seconds, never the message."""
+    try:
+        current_app.send_task("booking.jobs.deliver_messages", retry=False, expires=60)
+    except (OperationalError, OSError) as error:
+        log.warning("the queue did not take the bell: %s", type(error).__name__)
+
+
+def deliver(*, now: datetime, most: int = 50) -> int:
+    """Send what is due. Returns how many were sent; leases let any number of workers run side by side."""
+    sent = 0
+    for message in _claim(now, most):
+        sent += _send(message, now)
+    return sent
+
+
+def _claim(now: datetime, most: int) -> list[Message]:
+    """Lease due rows to this worker. ``fence`` grows with each lease, so that a late worker cannot overwrite."""
+    ready = Message.objects.filter(Q(lease_until=None) | Q(lease_until__lte=now), state=Message.State.DUE, due_at__lte=now)
+    with transaction.atomic():
+        rows = list(ready.select_for_update(skip_locked=True).order_by("due_at")[:most])
+        for row in rows:
+            row.lease_until = now + LEASE
+            row.fence += 1
+            row.attempts += 1
+        Message.objects.bulk_update(rows, ["lease_until", "fence", "attempts"])
+    ids = [row.pk for row in rows]
+    related = ("booking__clinician", "booking__schedule__location", "booking__patient", "booking__reason")
+    return list(Message.objects.filter(pk__in=ids).select_related(*related))
+
+
+def _send(message: Message, now: datetime) -> bool:
+    ours = Message.objects.filter(pk=message.pk, fence=message.fence, state=Message.State.DUE)
+    try:
+        text = texts.render(message)
+        provider_id = channels.send(message.channel, message.recipient, text, key=message.pk)
+    except channels.DeliveryError as error:
+        log.warning("message %s was not delivered: %s", message.pk, error.code)
+        if error.is_permanent or message.attempts > len(RETRY_AFTER):
+            ours.update(state=Message.State.DEAD, lease_until=None, last_error=error.code)
+        else:
+            due_at = now + timedelta(seconds=RETRY_AFTER[message.attempts - 1])
+            ours.update(due_at=due_at, lease_until=None, last_error=error.code)
+        return False
+    try:
+        return bool(
+            ours.update(
+                state=Message.State.SENT, sent_at=now, lease_until=None, provider_id=provider_id[:100], last_error=""
+            )
+        )
+    except DatabaseError:
+        # It went out and could not be recorded: the lease ends by itself and the same key is sent once more.
+        log.exception("message %s was delivered and could not be recorded", message.pk)
+        return False

@@ -1,0 +1,138 @@
+"""Finding out what became of creates that got no answer; never a blind retry.
+
+A booking rests first (EHR_REST_SECONDS), longer than the EHR's slowest commit and the lag of its search. Then our
+identifier is looked up. Found: booked. Not found twice, EHR_LOOK_AGAIN_SECONDS apart: one more create. After three
+creates, or a quarter of an hour in all, the booking goes to the staff list, and its time stays claimed.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+
+from booking import ehr
+from booking.models import Booking
+from booking.scheduling.errors import EhrFailure, EhrUnavailable, Refusal
+from booking.scheduling.lifecycle import BookingState
+
+from . import confirm_booking, notify
+from .confirm_booking import Clock
+
+log = logging.getLogger(__name__)
+
+MOST_POSTS = 3
+PATIENCE = timedelta(minutes=14)
+LEASE = timedelta(seconds=90)
+GONE = frozenset({"cancelled", "entered-in-error", "noshow"})
+
+
+def due(now: datetime) -> list[Booking]:
+    return list(
+        Booking.objects.filter(
+            Q(lease_until=None) | Q(lease_until__lte=now),
+            state__in=[BookingState.SUBMITTING, BookingState.UNCONFIRMED],
+            look_up_at__lte=now,
+        )
+        .select_related("clinician", "schedule__location", "patient", "reason")
+        .order_by("look_up_at")[:50]
+    )
+
+
+def reconcile(*, clock: Clock) -> int:
+    """Settle what is due. Returns how many were looked at; each is leased, so any number of workers may run."""
+    looked_at = 0
+    for booking in due(clock()):
+        if _lease(booking, clock()):
+            looked_at += 1
+            try:
+                settle(booking, clock=clock)
+            finally:
+                Booking.objects.filter(pk=booking.pk).update(lease_until=None)
+    return looked_at
+
+
+def _lease(booking: Booking, now: datetime) -> bool:
+    mine = Booking.objects.filter(
+        Q(lease_until=None) | Q(lease_until__lte=now), pk=booking.pk, state=booking.state, look_up_at__lte=now
+    )
+    return bool(mine.update(lease_until=now + LEASE))
+
+
+def settle(booking: Booking, *, clock: Clock) -> None:
+    """One look-up of one booking, and what follows from it."""
+    now = clock()
+    if booking.status is BookingState.SUBMITTING:
+        # The process that submitted it is gone, and with it the knowledge of what the EHR said.
+        if not booking.move(BookingState.UNCONFIRMED, actor="system", note="taken over"):
+            return
+    try:
+        records = ehr.gateway().find_appointments(booking.pk)
+    except EhrFailure as error:
+        log.warning("look-up failed: %s (status %s, EHR id %s)", error, error.status, error.correlation_id)
+        _look_again(booking, now)
+        return
+    live = sorted((record for record in records if record.status not in GONE), key=lambda record: record.ref)
+    if live:
+        if len(live) > 1:
+            log.error("booking %s has %d appointments in the EHR", booking.pk, len(live))
+        confirm_booking.confirm(booking, live[0].ref, clock=clock)
+    elif records:
+        # Made, and since cancelled or removed in the EHR: whoever did that must say what the patient is told.
+        _to_staff(booking, now, "cancelled in the EHR")
+    elif booking.misses == 0:
+        _look_again(booking, now, misses=1)
+    else:
+        _create_again(booking, clock=clock)
+
+
+def look_up_for_staff(booking: Booking, *, clock: Clock) -> bool:
+    """Whether the EHR has it after all; if so it is confirmed and the patient told. Raises ``EhrFailure``."""
+    live = [record for record in ehr.gateway().find_appointments(booking.pk) if record.status not in GONE]
+    return bool(live) and confirm_booking.confirm(booking, live[0].ref, clock=clock)
+
+
+def close_for_staff(booking: Booking, *, actor: str, now: datetime) -> bool:
+    """Staff found that there is no visit and will be none: free the time and tell the patient."""
+    with transaction.atomic():
+        moved = booking.move(BookingState.REFUSED, actor=actor, note="closed by staff", failure="not_accepted")
+        if moved:
+            notify.owe(booking, "not_booked", now=now)
+    return moved
+
+
+def _look_again(booking: Booking, now: datetime, *, misses: int | None = None) -> None:
+    if booking.submitted_at and now - booking.submitted_at >= PATIENCE:
+        _to_staff(booking, now, "no answer in time")
+        return
+    Booking.objects.filter(pk=booking.pk, state=booking.state).update(
+        look_up_at=now + timedelta(seconds=settings.EHR_LOOK_AGAIN_SECONDS),
+        misses=booking.misses if misses is None else misses,
+    )
+
+
+def _create_again(booking: Booking, *, clock: Clock) -> None:
+    now = clock()
+    if booking.posts >= MOST_POSTS or (booking.submitted_at and now - booking.submitted_at >= PATIENCE):
+        _to_staff(booking, now, "not found after every attempt")
+        return
+    try:
+        confirm_booking.last_look(booking, now=now)
+        confirm_booking.create(booking, clock=clock)
+    except Refusal as refusal:
+        confirm_booking.refuse(booking, refusal.code)
+    except EhrUnavailable:
+        _look_again(booking, clock())
+    except EhrFailure as error:
+        log.error("create again failed: %s (status %s, EHR id %s)", error, error.status, error.correlation_id)
+        _look_again(booking, clock())
+
+
+def _to_staff(booking: Booking, now: datetime, note: str) -> None:
+    log.error("booking %s needs staff: %s", booking.pk, note)
+    with transaction.atomic():
+        if booking.move(BookingState.NEEDS_STAFF, actor="system", note=note, look_up_at=None):
+            notify.owe(booking, "needs_staff", now=now)

@@ -1,0 +1,45 @@
+"""Celery tasks: each calls one flow. They carry no patient data, and running one twice does no harm."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from celery import shared_task
+from django.utils import timezone
+
+from booking.flows import forget as forgetting
+from booking.flows import hold_slot, notify
+from booking.flows import reconcile as reconciling
+from booking.flows import sync_directory as syncing
+from booking.scheduling.errors import EhrFailure
+
+log = logging.getLogger(__name__)
+
+
+@shared_task
+def deliver_messages() -> None:
+    notify.deliver(now=timezone.now())
+
+
+@shared_task
+def reconcile() -> None:
+    reconciling.reconcile(clock=timezone.now)
+
+
+@shared_task
+def expire_holds() -> None:
+    hold_slot.expire_holds(now=timezone.now())
+
+
+@shared_task
+def sync_directory() -> None:
+    try:
+        syncing.sync_directory()
+    except EhrFailure as error:
+        log.warning("the directory could not be read: %s (status %s)", error, error.status)
+
+
+@shared_task
+def forget() -> None:
+    forgetting.forget(before=timezone.now() - timedelta(days=1))

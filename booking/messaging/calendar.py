@@ -1,0 +1,37 @@
+"""The calendar file of a visit (RFC 5545): time, clinic and a link; no reason, specialty or clinician."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from django.conf import settings
+from icalendar import Calendar, Event
+
+from booking.models import Booking
+from booking.scheduling.clock import zone
+
+from .links import visit_link
+from .words import place_of, zone_of
+
+
+def calendar_file(booking: Booking) -> str:
+    """Text of a ``text/calendar`` file with one event; the same booking always has the same UID."""
+    event = Event()
+    event.add("uid", f"{booking.pk}@{settings.PORTAL_HOST}")
+    event.add("dtstamp", (booking.booked_at or booking.created_at).astimezone(UTC))
+    place = zone(zone_of(booking))
+    event.add("dtstart", booking.starts_at.astimezone(place))
+    event.add("dtend", booking.ends_at.astimezone(place))
+    event.add("summary", f"Visit with {settings.CLINIC_NAME}")
+    event.add("location", ", ".join(place_of(booking)))
+    link = visit_link(booking)
+    event.add("description", f"Details and how to join: {link}\nQuestions? Call {settings.CLINIC_PHONE}.")
+    event.add("url", link)
+    event.add("status", "CONFIRMED")
+    calendar = Calendar()
+    calendar.add("prodid", "-//Patient self-scheduling portal//EN")
+    calendar.add("version", "2.0")
+    calendar.add("method", "PUBLISH")
+    calendar.add_component(event)
+    calendar.add_missing_timezones()
+    return calendar.to_ical().decode()

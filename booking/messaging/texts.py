@@ -1,0 +1,84 @@
+"""What messages say: short, the clinic first, no reason, specialty or clinician, and nothing to click but one link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.conf import settings
+
+from booking.models import Booking, Message
+from booking.scheduling.terms import Modality
+
+from .calendar import calendar_file
+from .channels import Text
+from .links import visit_link
+from .words import place_of, when_of
+
+
+def render(message: Message) -> Text:
+    return _TEXTS[message.kind](message.booking, message.channel == Message.Channel.SMS)
+
+
+def _how(booking: Booking) -> str:
+    if booking.modality == Modality.VIDEO:
+        return "It is a video visit. The link below shows how to join."
+    if booking.modality == Modality.PHONE:
+        return "It is a phone visit. We call you at the time of the visit."
+    return "Where: " + ", ".join(place_of(booking))
+
+
+def _confirmation(booking: Booking, is_sms: bool) -> Text:
+    clinic, link = settings.CLINIC_NAME, visit_link(booking)
+    if is_sms:
+        return Text(
+            f"{clinic}: your visit is booked for {when_of(booking)}. Details: {link} "
+            f"To change it call {settings.CLINIC_PHONE}. Reply STOP to end texts."
+        )
+    body = "\n".join(
+        (
+            f"{clinic}",
+            "",
+            "Your visit is booked.",
+            "",
+            f"When: {when_of(booking)}",
+            _how(booking),
+            "",
+            "See your visit, how to join and how to change it:",
+            link,
+            "",
+            f"Questions? Call {settings.CLINIC_PHONE}.",
+            "If this is an emergency, call 911.",
+            "",
+        )
+    )
+    attachment = ("visit.ics", calendar_file(booking), "text/calendar")
+    return Text(body, subject=f"{clinic}: your visit is booked", attachments=(attachment,))
+
+
+def _not_booked(booking: Booking, is_sms: bool) -> Text:
+    clinic = settings.CLINIC_NAME
+    said = (
+        f"the visit on {when_of(booking)} could not be booked, and nothing was made. "
+        f"Please choose another time at {settings.PORTAL_URL} or call {settings.CLINIC_PHONE}."
+    )
+    if is_sms:
+        return Text(f"{clinic}: {said}")
+    return Text(f"{clinic}\n\nWe are sorry: {said}\n", subject=f"{clinic}: please choose another time")
+
+
+def _needs_staff(booking: Booking, is_sms: bool) -> Text:
+    clinic = settings.CLINIC_NAME
+    said = (
+        f"we are still confirming the visit you asked for on {when_of(booking)}. The time is kept for you, and "
+        f"our staff will contact you. You can also call {settings.CLINIC_PHONE}."
+    )
+    if is_sms:
+        return Text(f"{clinic}: {said}")
+    return Text(f"{clinic}\n\nA short update: {said}\n", subject=f"{clinic}: we are confirming your visit")
+
+
+_TEXTS: dict[str, Callable[[Booking, bool], Text]] = {
+    "confirmation": _confirmation,
+    "not_booked": _not_booked,
+    "needs_staff": _needs_staff,
+}

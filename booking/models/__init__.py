@@ -1,0 +1,25 @@
+"""What the portal must remember. Patient data is read through the scoped querysets only."""
+
+from .bookings import Booking, BookingEvent
+from .clinic import SchedulingPolicy
+from .directory import ClinicianRecord, LicenseRecord, LocationRecord, ScheduleRecord, Specialty
+from .outbox import Message
+from .people import PatientRecord, User
+from .reasons import DurationRuleRecord, ReasonModality, VisitReasonRecord
+
+__all__ = [
+    "Booking",
+    "BookingEvent",
+    "ClinicianRecord",
+    "DurationRuleRecord",
+    "LicenseRecord",
+    "LocationRecord",
+    "Message",
+    "PatientRecord",
+    "ReasonModality",
+    "ScheduleRecord",
+    "SchedulingPolicy",
+    "Specialty",
+    "User",
+    "VisitReasonRecord",
+]

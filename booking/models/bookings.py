@@ -1,0 +1,180 @@
+"""Bookings: our attempts to make an Appointment, from the hold on. A hold is a booking that is ``held``.
+
+States move by compare-and-set, each move with an append-only event and the actor who made it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import models, transaction
+from django.db.models import Q
+from django.urls import reverse
+
+from booking.scheduling.lifecycle import CLAIMING, BookingState, check
+from booking.scheduling.terms import Claim, Modality
+
+from .directory import ClinicianRecord, ScheduleRecord
+from .people import PatientRecord, User
+from .reasons import MODALITY_CHOICES, PATIENT_KIND_CHOICES, VisitReasonRecord
+
+STATE_CHOICES = [(state.value, state.name.replace("_", " ").capitalize()) for state in BookingState]
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Whoever is at the browser: the account signed in, if any, and the secret of their session."""
+
+    owner_key: str
+    user: User | None = None
+
+
+class BookingQuerySet(models.QuerySet["Booking"]):
+    def of(self, visitor: Visitor) -> BookingQuerySet:
+        """Loading is authorizing: what this visitor may see, and nothing else."""
+        mine = Q(pk=None)
+        if visitor.owner_key:
+            mine |= Q(owner_key=visitor.owner_key)
+        if visitor.user is not None:
+            mine |= Q(user=visitor.user)
+        return self.filter(mine)
+
+    def claiming(self, now: datetime) -> BookingQuerySet:
+        """Those that take their time from everybody else at this instant. Expiry is judged here, on reading."""
+        return self.filter(state__in=CLAIMING).exclude(state=BookingState.HELD, hold_expires_at__lte=now)
+
+    def overlapping(self, clinician_id: int, starts_at: datetime, ends_at: datetime) -> BookingQuerySet:
+        return self.filter(clinician_id=clinician_id, starts_at__lt=ends_at, ends_at__gt=starts_at)
+
+    def claims(self, clinician_ids: Collection[int], first: datetime, last: datetime, now: datetime) -> list[Claim]:
+        rows = (
+            self.claiming(now)
+            .filter(clinician_id__in=clinician_ids, starts_at__lt=last, ends_at__gt=first)
+            .values_list("clinician_id", "starts_at", "ends_at")
+        )
+        return [Claim(*row) for row in rows]
+
+
+class Booking(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    state = models.CharField(max_length=12, choices=STATE_CHOICES, default=BookingState.HELD)
+    owner_key = models.CharField(max_length=64, db_index=True)
+    user = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="bookings")
+
+    clinician = models.ForeignKey(ClinicianRecord, on_delete=models.PROTECT, related_name="bookings")
+    schedule = models.ForeignKey(ScheduleRecord, on_delete=models.PROTECT, related_name="bookings")
+    reason = models.ForeignKey(VisitReasonRecord, on_delete=models.PROTECT, related_name="bookings")
+    modality = models.CharField(max_length=10, choices=MODALITY_CHOICES)
+    specialty = models.CharField(max_length=50, blank=True)
+    patient_kind = models.CharField(max_length=12, blank=True, choices=PATIENT_KIND_CHOICES)
+    jurisdiction = models.CharField("state at the time of the visit", max_length=2)
+    zone = models.CharField("patient's time zone", max_length=50)
+    license_number = models.CharField(max_length=50, blank=True)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+
+    hold_expires_at = models.DateTimeField()
+    hold_full_expires_at = models.DateTimeField()
+    hold_is_extended = models.BooleanField(default=False)
+
+    patient = models.ForeignKey(PatientRecord, on_delete=models.PROTECT, null=True, blank=True, related_name="bookings")
+    contact_channel = models.CharField(max_length=10, blank=True)
+    contact_value = models.CharField(max_length=254, blank=True)
+    contact_verified_at = models.DateTimeField(null=True, blank=True)
+    text_consent_at = models.DateTimeField(null=True, blank=True)
+
+    video_url = models.URLField(max_length=500, blank=True)
+    appointment_ref = models.CharField(max_length=100, blank=True)
+    failure = models.CharField(max_length=60, blank=True)
+    posts = models.PositiveSmallIntegerField("create attempts", default=0)
+    misses = models.PositiveSmallIntegerField("look-ups without a find", default=0)
+    look_up_at = models.DateTimeField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    submitted_at = models.DateTimeField(null=True, blank=True)
+    booked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = BookingQuerySet.as_manager()
+    events: models.Manager[BookingEvent]
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [
+            models.Index(fields=["clinician", "starts_at"], name="booking_clinician_start"),
+            models.Index(fields=["state", "look_up_at"], name="booking_state_look_up"),
+        ]
+        constraints = [
+            # The backstop behind the clinician lock. PostgreSQL has an exclusion constraint on overlaps as well.
+            models.UniqueConstraint(
+                fields=["clinician", "starts_at"],
+                condition=Q(state__in=sorted(CLAIMING)),
+                name="booking_one_claim_per_start",
+            ),
+            models.CheckConstraint(condition=Q(ends_at__gt=models.F("starts_at")), name="booking_ends_after_start"),
+            models.CheckConstraint(
+                condition=~Q(state=BookingState.BOOKED) | ~Q(appointment_ref=""), name="booking_booked_has_appointment"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Booking {self.pk}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("visit", args=[self.pk])
+
+    @property
+    def status(self) -> BookingState:
+        return BookingState(self.state)
+
+    def is_live_hold(self, now: datetime) -> bool:
+        return self.state == BookingState.HELD and self.hold_expires_at > now
+
+    @property
+    def is_by_video(self) -> bool:
+        return self.modality == Modality.VIDEO
+
+    def move(self, new: BookingState, *, actor: str, note: str = "", **fields: Any) -> bool:
+        """Go to ``new`` if nobody went elsewhere first; False when someone did. Writes the event beside it.
+
+        ``actor`` is ``patient``, ``system`` or ``staff:<id>``; ``note`` is a code, never patient data.
+        """
+        old = self.status
+        check(old, new)
+        with transaction.atomic():
+            moved = Booking.objects.filter(pk=self.pk, state=old).update(state=new, **fields)
+            if not moved:
+                return False
+            BookingEvent.objects.create(booking=self, old_state=old, new_state=new, actor=actor, note=note)
+        self.state = new
+        for name, value in fields.items():
+            setattr(self, name, value)
+        return True
+
+
+class BookingEvent(models.Model):
+    """What happened to a booking, in order. Rows are added, never changed."""
+
+    booking = models.ForeignKey(Booking, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField(auto_now_add=True)
+    old_state = models.CharField(max_length=12, blank=True)
+    new_state = models.CharField(max_length=12)
+    actor = models.CharField(max_length=60)
+    note = models.CharField(max_length=100, blank=True)
+
+    class Meta:
+        ordering = ["at", "pk"]
+
+    def __str__(self) -> str:
+        return f"{self.old_state or 'new'} to {self.new_state}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.pk is not None:
+            raise TypeError("booking events are only ever added")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise TypeError("booking events are only ever added")

@@ -1,0 +1,144 @@
+"""From the EHR's slots to what this patient is offered: our own rules over each time. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from .clock import local_day
+from .eligibility import Eligible, Visit, Withheld
+from .terms import Claim, Offer, Schedule, Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The clinic's limits. ``horizon_days`` counts local days after today; ``daily_cap`` is per clinician."""
+
+    lead: timedelta = timedelta(hours=2)
+    horizon_days: int = 28
+    buffer: timedelta = timedelta(0)
+    daily_cap: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """``offers`` in order of start, then clinician; ``withheld`` counts what was left out, by cause."""
+
+    offers: tuple[Offer, ...]
+    withheld: Mapping[Withheld, int]
+
+
+class _Claims:
+    """Claims per clinician, for overlap questions in the order of their starts."""
+
+    def __init__(self, claims: Iterable[Claim], buffer: timedelta) -> None:
+        self._buffer = buffer
+        self._by_clinician: dict[int, list[Claim]] = defaultdict(list)
+        for claim in sorted(claims, key=lambda claim: claim.starts_at):
+            self._by_clinician[claim.clinician_id].append(claim)
+
+    def overlap(self, clinician_id: int, starts_at: datetime, ends_at: datetime) -> bool:
+        mine = self._by_clinician.get(clinician_id)
+        if not mine:
+            return False
+        last = bisect_right(mine, ends_at + self._buffer, key=lambda claim: claim.starts_at)
+        return any(
+            claim.starts_at < ends_at + self._buffer and starts_at < claim.ends_at + self._buffer
+            for claim in mine[:last]
+        )
+
+    def count_on(self, clinician_id: int, on: date, zone_name: str) -> int:
+        return sum(local_day(claim.starts_at, zone_name) == on for claim in self._by_clinician.get(clinician_id, ()))
+
+
+def last_start(visit: Visit, policy: Policy, now: datetime) -> date:
+    """The last local day, where the patient will be, on which a visit may start."""
+    return local_day(now, visit.zone) + timedelta(days=policy.horizon_days)
+
+
+def weigh_time(
+    entry: Eligible,
+    schedule: Schedule,
+    starts_at: datetime,
+    ends_at: datetime,
+    *,
+    visit: Visit,
+    policy: Policy,
+    claims: _Claims,
+    now: datetime,
+) -> Offer | Withheld:
+    if ends_at - starts_at != timedelta(minutes=entry.minutes):
+        return Withheld.WRONG_LENGTH
+    if starts_at <= now:
+        return Withheld.IN_PAST
+    if starts_at < now + policy.lead:
+        return Withheld.TOO_SOON
+    if local_day(starts_at, visit.zone) > last_start(visit, policy, now):
+        return Withheld.TOO_FAR
+    license = entry.license_over(starts_at, ends_at, visit.zone)
+    if license is None:
+        return Withheld.LICENSE_ENDED
+    if claims.overlap(entry.clinician.id, starts_at, ends_at):
+        return Withheld.CLAIMED
+    if policy.daily_cap is not None:
+        on = local_day(starts_at, schedule.zone)
+        if claims.count_on(entry.clinician.id, on, schedule.zone) >= policy.daily_cap:
+            return Withheld.DAY_FULL
+    return Offer(entry.clinician, schedule, starts_at, ends_at, license)
+
+
+def find_offers(
+    eligible: Sequence[Eligible],
+    slots: Mapping[str, Sequence[Slot]],
+    *,
+    visit: Visit,
+    policy: Policy,
+    claims: Iterable[Claim],
+    now: datetime,
+) -> Availability:
+    """Offers out of ``slots`` (by schedule reference). A clinician free at one instant in two places is one offer."""
+    taken = _Claims(claims, policy.buffer)
+    withheld: dict[Withheld, int] = defaultdict(int)
+    offers: list[Offer] = []
+    for entry in eligible:
+        seen: set[datetime] = set()
+        for schedule in entry.schedules:
+            for slot in slots.get(schedule.ref, ()):
+                if slot.starts_at in seen:
+                    continue
+                verdict = weigh_time(
+                    entry,
+                    schedule,
+                    slot.starts_at,
+                    slot.ends_at,
+                    visit=visit,
+                    policy=policy,
+                    claims=taken,
+                    now=now,
+                )
+                if isinstance(verdict, Offer):
+                    seen.add(slot.starts_at)
+                    offers.append(verdict)
+                else:
+                    withheld[verdict] += 1
+    offers.sort(key=lambda offer: (offer.starts_at, offer.clinician.name, offer.clinician.id))
+    return Availability(tuple(offers), dict(withheld))
+
+
+def by_local_day(offers: Iterable[Offer], zone_name: str) -> dict[date, list[Offer]]:
+    days: dict[date, list[Offer]] = defaultdict(list)
+    for offer in offers:
+        days[local_day(offer.starts_at, zone_name)].append(offer)
+    return dict(days)
+
+
+def nearest(offers: Sequence[Offer], starts_at: datetime, *, clinician_id: int | None = None, count: int = 3) -> list[Offer]:
+    """The offers closest to a wanted start; at equal distance the same clinician first, then the earlier."""
+    ranked = sorted(
+        offers,
+        key=lambda offer: (abs(offer.starts_at - starts_at), offer.clinician.id != clinician_id, offer.starts_at),
+    )
+    return sorted(ranked[:count], key=lambda offer: offer.starts_at)

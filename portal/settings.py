@@ -1,0 +1,376 @@
+"""Settings of the portal. Everything that differs between clinics comes from the environment (README, Settings).
+
+PORTAL_MODE decides how strict they are: ``production`` (the default) asks for every secret and address;
+``demo`` is ``make run`` on one machine; ``test`` is the test suite.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import reset_tzpath
+
+from celery.schedules import schedule
+from csp.constants import NONCE, NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from portal import env
+
+# The time zones of the pinned tzdata package, never the machine's own: a Debian 12 machine has Vancouver an hour
+# off from November 2026 on.
+os.environ["PYTHONTZPATH"] = ""
+reset_tzpath(())
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+MODE = env.one_of("PORTAL_MODE", ("production", "demo", "test"), "production")
+IS_PRODUCTION = MODE == "production"
+IS_DEMO = MODE == "demo"
+DEBUG = False
+VAR_DIR = Path(env.text("VAR_DIR", BASE_DIR / "var"))
+
+
+def required_in_production(default: str) -> object:
+    return env._UNSET if IS_PRODUCTION else default
+
+
+# --- Who and where ---------------------------------------------------------------------------------------------
+CLINIC_NAME = env.text(
+    "CLINIC_NAME", required_in_production("Juniper Health"), help="The clinic's name as patients know it."
+)
+CLINIC_PHONE = env.text(
+    "CLINIC_PHONE",
+    required_in_production("(510) 555-0142"),
+    help="A number patients can call when the portal cannot help, such as (510) 555-0142.",
+)
+PORTAL_URL = env.web_address(
+    "PORTAL_URL",
+    required_in_production(f"http://localhost:{os.environ.get('PORT', '8000')}"),
+    help="The address patients use, such as https://book.clinic.example.",
+    https_only=IS_PRODUCTION,
+)
+PORTAL_HOST = PORTAL_URL.split("://", 1)[1].split("/", 1)[0]
+
+# --- Secrets and hosts -----------------------------------------------------------------------------------------
+SECRET_KEY = env.text(
+    "SECRET_KEY",
+    required_in_production("not-a-secret-" + "demo-and-test-only-" * 3),
+    help="Use at least 50 random characters; `python -c 'import secrets; print(secrets.token_urlsafe(48))'` makes some.",
+)
+if IS_PRODUCTION and (len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 5):
+    raise ImproperlyConfigured("SECRET_KEY is too short or too plain. Use at least 50 random characters.")
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS", [])
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", [PORTAL_HOST.split(":")[0]])
+if IS_PRODUCTION and "*" in ALLOWED_HOSTS:
+    raise ImproperlyConfigured("ALLOWED_HOSTS holds “*”, which lets any host name in. Name the portal's own hosts.")
+if not IS_PRODUCTION:
+    ALLOWED_HOSTS += ["localhost", "127.0.0.1", "[::1]", "testserver"]
+CSRF_TRUSTED_ORIGINS = [PORTAL_URL]
+
+# --- The parts -------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "booking.apps.BookingConfig",
+    "booking.apps.DeskConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.forms",
+    "django_htmx",
+    "csp",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+]
+
+MIDDLEWARE = [
+    "booking.web.middleware.correlation",
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "booking.web.middleware.private_pages",
+    "booking.web.middleware.htmx_redirects",
+    "allauth.account.middleware.AccountMiddleware",
+    "booking.web.middleware.ehr_failures",
+]
+
+ROOT_URLCONF = "portal.urls"
+WSGI_APPLICATION = "portal.wsgi.application"
+AUTH_USER_MODEL = "booking.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+                "booking.web.context.clinic",
+            ],
+        },
+    },
+]
+
+# --- Database, cache, queue ------------------------------------------------------------------------------------
+DATABASES = {"default": env.database("DATABASE_URL", required_in_production(f"sqlite:///{VAR_DIR}/portal.sqlite3"))}
+IS_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+
+REDIS_URL = env.text(
+    "REDIS_URL", required_in_production(""), help="Where Redis is, such as redis://:password@redis:6379/0."
+)
+if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
+    raise ImproperlyConfigured("REDIS_URL is not a redis:// address. Give it as redis://:password@host:6379/0.")
+
+# A page never waits longer than this on Redis, hung or not.
+REDIS_SOCKET = {"socket_timeout": 2, "socket_connect_timeout": 2}
+CACHES = {
+    "default": (
+        {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            "OPTIONS": {**REDIS_SOCKET, "health_check_interval": 30},
+            "KEY_PREFIX": "portal",
+        }
+        if REDIS_URL
+        else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 20_000}}
+    )
+}
+
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_TIME_LIMIT = 120
+CELERY_TASK_SOFT_TIME_LIMIT = 90
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TIMEZONE = "UTC"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+if REDIS_URL:
+    CELERY_BROKER_URL = REDIS_URL
+    # The shortest visibility timeout of all apps on a broker wins, and no task here runs longer than two minutes.
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        **REDIS_SOCKET,
+        "visibility_timeout": 300,
+        "unacked_restore_throttle": 1,
+        "health_check_interval": 10,
+    }
+    CELERY_VISIBILITY_TIMEOUT = 300
+else:
+    # One machine, nothing to install. A task can be lost when a worker is killed; the rows it works on are not.
+    _queue = VAR_DIR / "queue"
+    CELERY_BROKER_URL = "filesystem://localhost/"
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(_queue / "tasks"),
+        "data_folder_out": str(_queue / "tasks"),
+        "control_folder": str(_queue / "control"),
+        "store_processed": False,
+        "polling_interval": 0.2,
+    }
+    for _folder in ("tasks", "control"):
+        (_queue / _folder).mkdir(parents=True, exist_ok=True)
+
+CELERY_BEAT_SCHEDULE = {
+    "deliver-messages": {"task": "booking.jobs.deliver_messages", "schedule": schedule(timedelta(seconds=5))},
+    "reconcile": {"task": "booking.jobs.reconcile", "schedule": schedule(timedelta(seconds=5))},
+    "expire-holds": {"task": "booking.jobs.expire_holds", "schedule": schedule(timedelta(seconds=60))},
+    "sync-directory": {"task": "booking.jobs.sync_directory", "schedule": schedule(timedelta(hours=1))},
+    "forget": {"task": "booking.jobs.forget", "schedule": schedule(timedelta(hours=6))},
+}
+for _entry in CELERY_BEAT_SCHEDULE.values():
+    # A bell that rang while nobody listened need not ring twice.
+    _entry["options"] = {"expires": 60}
+
+# --- The EHR ---------------------------------------------------------------------------------------------------
+_SANDBOX = f"http://localhost:{os.environ.get('SANDBOX_PORT', '8001')}"
+EHR_DIALECT = env.one_of("EHR_DIALECT", ("canvas",), "canvas")
+EHR_BASE_URL = env.web_address(
+    "EHR_BASE_URL",
+    required_in_production(_SANDBOX),
+    help="The FHIR base of the EHR, such as https://fumage-example.canvasmedical.com.",
+)
+EHR_TOKEN_URL = env.web_address(
+    "EHR_TOKEN_URL",
+    required_in_production(f"{_SANDBOX}/auth/token/"),
+    help="The OAuth token address, such as https://example.canvasmedical.com/auth/token/ (with the slash at the end).",
+)
+EHR_CLIENT_ID = env.text("EHR_CLIENT_ID", required_in_production("portal-demo"), help="The OAuth client id.")
+EHR_CLIENT_SECRET = env.text(
+    "EHR_CLIENT_SECRET", required_in_production("portal-demo-secret"), help="The OAuth client secret."
+)
+EHR_SCOPE = env.text("EHR_SCOPE", "")
+EHR_CONNECT_SECONDS = env.number("EHR_CONNECT_SECONDS", 2, least=0.1, most=30)
+EHR_READ_SECONDS = env.number("EHR_READ_SECONDS", 8, least=0.1, most=60)
+EHR_TOTAL_SECONDS = env.number("EHR_TOTAL_SECONDS", 10, least=0.2, most=90)
+# Longer than the EHR's slowest commit and the lag of its search: a create without an answer rests this long before
+# the look-up that may permit another. Looking at once made 1,098 duplicates in 10,000 bookings under faults; resting, 0.
+EHR_REST_SECONDS = env.number("EHR_REST_SECONDS", 60, least=1, most=3600)
+EHR_LOOK_AGAIN_SECONDS = env.number("EHR_LOOK_AGAIN_SECONDS", 30, least=0.5, most=3600)
+# How long a page of times may wait for the EHR before it shows what it has, and how long times count as fresh.
+GRID_DEADLINE_SECONDS = env.number("GRID_DEADLINE_SECONDS", 2.5, least=0.1, most=30)
+GRID_FRESH_SECONDS = env.number("GRID_FRESH_SECONDS", 60, least=1, most=3600)
+GRID_KEEP_SECONDS = env.number("GRID_KEEP_SECONDS", 900, least=10, most=86400)
+GRID_PARALLEL_READS = env.integer("GRID_PARALLEL_READS", 8, least=1, most=64)
+
+# --- Video, mail, text messages --------------------------------------------------------------------------------
+VIDEO_BASE_URL = env.web_address(
+    "VIDEO_BASE_URL",
+    required_in_production("https://video.juniper.example/room"),
+    help="Where fresh video rooms are made, such as https://meet.clinic.example/room; a long random name is added.",
+    https_only=True,
+)
+
+DEFAULT_FROM_EMAIL = env.text(
+    "DEFAULT_FROM_EMAIL",
+    required_in_production(f"{CLINIC_NAME} <visits@juniper.example>"),
+    help="The sender of mail, such as Juniper Health <visits@clinic.example>.",
+)
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+EMAIL_HOST = env.text("EMAIL_HOST", required_in_production(""), help="The SMTP server that sends mail.")
+EMAIL_PORT = env.integer("EMAIL_PORT", 587, least=1, most=65535)
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", IS_PRODUCTION)
+EMAIL_TIMEOUT = 10
+# Without a mail server (never in production) mail and texts go to the development page.
+EMAIL_BACKEND = (
+    "django.core.mail.backends.smtp.EmailBackend" if EMAIL_HOST else "booking.messaging.development.EmailBackend"
+)
+
+SMS_API_URL = env.web_address("SMS_API_URL", "" if IS_PRODUCTION else "", help="")
+SMS_ACCOUNT_SID = env.text("SMS_ACCOUNT_SID", "")
+SMS_AUTH_TOKEN = env.text("SMS_AUTH_TOKEN", "")
+SMS_FROM = env.text("SMS_FROM", "")
+_sms = (SMS_API_URL, SMS_ACCOUNT_SID, SMS_AUTH_TOKEN, SMS_FROM)
+if any(_sms) and not all(_sms):
+    raise ImproperlyConfigured(
+        "Text messages are half set up. Set SMS_API_URL, SMS_ACCOUNT_SID, SMS_AUTH_TOKEN and SMS_FROM, or none of them."
+    )
+SMS_IS_ON = all(_sms) or not IS_PRODUCTION
+SMS_COUNTRIES = env.words("SMS_COUNTRIES", ["US"])
+
+# --- Sessions, cookies, headers --------------------------------------------------------------------------------
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_COOKIE_AGE = env.integer("SESSION_MINUTES", 60, least=10, most=720) * 60
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_PRODUCTION
+SESSION_COOKIE_NAME = "__Host-session" if IS_PRODUCTION else "session"
+CSRF_COOKIE_NAME = "__Host-csrf" if IS_PRODUCTION else "csrf"
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True
+SECURE_SSL_REDIRECT = IS_PRODUCTION and env.boolean("SECURE_SSL_REDIRECT", True)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_PRODUCTION else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_PRODUCTION
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if env.boolean("BEHIND_TLS_PROXY", False):
+    # Set only behind a proxy that sets or strips this header itself.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [NONCE],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "object-src": [NONE],
+    }
+}
+
+# --- Accounts --------------------------------------------------------------------------------------------------
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "visits"
+ACCOUNT_ADAPTER = "booking.web.accounts.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email", "username"}
+ACCOUNT_SIGNUP_FIELDS = ["email*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_LOGIN_BY_CODE_ENABLED = True
+ACCOUNT_LOGIN_BY_CODE_TIMEOUT = 600
+ACCOUNT_LOGIN_BY_CODE_MAX_ATTEMPTS = 5
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_TIMEOUT = 600
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_LOGOUT_REDIRECT_URL = "start"
+ACCOUNT_SESSION_REMEMBER = False
+ACCOUNT_RATE_LIMITS = {"contact_code": "20/m/ip,3/10m/key,10/d/key"}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not IS_PRODUCTION
+STAFF_SECOND_FACTOR = env.boolean("STAFF_SECOND_FACTOR", IS_PRODUCTION)
+
+# --- Words, times, files ---------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en-us"
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = Path(env.text("STATIC_ROOT", BASE_DIR / "staticfiles"))
+if IS_PRODUCTION:
+    STORAGES = {
+        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    }
+else:
+    # No collectstatic step: files are found where they are.
+    WHITENOISE_USE_FINDERS = True
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"correlation": {"()": "booking.web.middleware.CorrelationFilter"}},
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s [%(correlation_id)s] %(message)s"}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "stream": sys.stderr,
+            "formatter": "line",
+            "filters": ["correlation"],
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": env.one_of("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")},
+    "loggers": {
+        # Django's own request log carries paths and mails carry settings; neither belongs in a log of ours.
+        "django.request": {"level": "ERROR"},
+        "django.server": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Resolves requirements/*.in into *.txt with hashes and without addresses. Arguments go to uv: --upgrade, for one.
+set -eu
+cd "$(dirname "$0")/.."
+
+uv=$(command -v uv) || uv=var/uv/bin/uv
+if ! "$uv" --version >/dev/null 2>&1; then
+    .venv/bin/python -m venv --clear var/uv
+    var/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+fi
+for name in base dev; do
+    "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+        --no-header "$@" "requirements/$name.in" --output-file "requirements/$name.txt"
+done

@@ -1,0 +1,331 @@
+"""Over real sockets on the loopback: what a mock transport cannot show."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+
+import pytest
+
+from booking.fhir import open_gateway
+from booking.scheduling.errors import EhrFailure, EhrRejected, EhrUnavailable, OutcomeUnknown
+from booking.scheduling.gateway import SchedulingGateway
+
+from . import documents
+from .documents import ANA_NORTH, bundle
+from .stand_in import config
+
+DAY = {"first_on": date(2026, 12, 1), "last_on": date(2026, 12, 1), "minutes": 30}
+MADE = b"HTTP/1.1 201 Created\r\nLocation: /Appointment/7\r\n"
+Behavior = Callable[[socket.socket], None]
+
+
+class RawServer:
+    """Gives tokens as it should; every other request is read whole and then left to ``behavior``."""
+
+    def __init__(self, behavior: Behavior) -> None:
+        self._behavior = behavior
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.requests: list[str] = []
+        self.connections = 0
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self._sockets.append(connection)
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            while line := self._request(connection):
+                if " /auth/token/ " in line:
+                    reply(connection, {"access_token": "t", "token_type": "Bearer", "expires_in": 3600})
+                else:
+                    self.requests.append(line)
+                    self._behavior(connection)
+
+    def _request(self, connection: socket.socket) -> str:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            if not (more := connection.recv(65536)):
+                return ""
+            data += more
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = next(
+            (
+                int(line.split(b":")[1])
+                for line in head.splitlines()
+                if line.lower().startswith(b"content-length")
+            ),
+            0,
+        )
+        while len(body) < length:
+            body += connection.recv(65536)
+        return head.splitlines()[0].decode()
+
+    def close(self) -> None:
+        self._listener.close()
+        for connection in self._sockets:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+
+
+def reply(connection: socket.socket, document: object, head: bytes = b"HTTP/1.1 200 OK\r\n") -> None:
+    body = json.dumps(document).encode()
+    connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+
+def drip(connection: socket.socket, start: bytes, byte: bytes) -> None:
+    connection.sendall(start)
+    while True:
+        connection.sendall(byte)
+        time.sleep(0.02)
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def cut(connection: socket.socket, start: bytes) -> None:
+    connection.sendall(start)
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def served(behavior: Behavior, **more: object) -> Iterator[tuple[SchedulingGateway, RawServer]]:
+    server = RawServer(behavior)
+    address = f"http://127.0.0.1:{server.port}"
+    usual: dict[str, object] = {"total_seconds": 0.6, "connect_seconds": 0.5, "base_url": address}
+    settings = config(**usual | {"token_url": f"{address}/auth/token/"} | more)
+    with contextlib.closing(open_gateway(settings)) as gateway:
+        try:
+            yield gateway, server
+        finally:
+            server.close()
+
+
+def read(gateway: SchedulingGateway) -> object:
+    return gateway.free_slots(ANA_NORTH, **DAY)
+
+
+def create(gateway: SchedulingGateway) -> str:
+    return gateway.create_appointment(documents.request())
+
+
+def kind_and_seconds(call: Callable[[], object]) -> tuple[type, float]:
+    started = time.monotonic()
+    with pytest.raises(EhrFailure) as caught:
+        call()
+    return type(caught.value), time.monotonic() - started
+
+
+OK_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "byte"),
+    [
+        (OK_HEAD, b" "),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+        (b"HTTP/1.1 200 OK\r\nX-Long: ", b"a"),
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    ],
+    ids=["body", "chunks", "headers", "interim answers"],
+)
+def test_an_answer_that_comes_byte_by_byte_ends_with_the_verbs_time(start, byte):
+    with served(lambda connection: drip(connection, start, byte)) as (gateway, _):
+        kind, seconds = kind_and_seconds(lambda: read(gateway))
+        assert (kind, 0.5 < seconds < 1.0) == (EhrUnavailable, True)
+        kind, seconds = kind_and_seconds(lambda: create(gateway))
+        assert (kind, 0.5 < seconds < 1.0) == (OutcomeUnknown, True)
+
+
+def test_interim_answers_without_end_and_without_pause_end_with_the_verbs_time():
+    def flood(connection: socket.socket) -> None:
+        while True:
+            connection.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50)
+
+    with served(flood) as (gateway, _):
+        kind, seconds = kind_and_seconds(lambda: create(gateway))
+        assert (kind, 0.5 < seconds < 1.2) == (OutcomeUnknown, True)
+
+
+def test_a_create_whose_body_drips_is_known_by_its_location():
+    start = MADE + b"Content-Length: 1000\r\n\r\n"
+    with served(lambda connection: drip(connection, start, b" ")) as (gateway, server):
+        assert create(gateway) == "Appointment/7"
+        assert server.requests == ["POST /Appointment HTTP/1.1"]
+
+
+def test_silence_is_waited_out_once_and_no_longer_than_the_read_timeout():
+    with served(lambda _: time.sleep(3), total_seconds=2, read_seconds=0.2) as (gateway, server):
+        kind, seconds = kind_and_seconds(lambda: create(gateway))
+        assert (kind, 0.15 < seconds < 0.6, len(server.requests)) == (OutcomeUnknown, True, 1)
+
+
+@pytest.mark.parametrize(
+    "behavior",
+    [
+        reset,
+        lambda connection: connection.shutdown(socket.SHUT_RDWR),
+        lambda connection: cut(connection, b"HTTP/1.1 2"),
+        lambda connection: cut(connection, b"not http at all\r\n\r\n"),
+        lambda connection: cut(connection, OK_HEAD + b'{"resourceType":"Bundle","ent'),
+        lambda connection: cut(connection, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{}"),
+        lambda connection: cut(connection, b"HTTP/1.1 201 Created\r\nContent-Length: 4\r\n\r\nnu"),
+        lambda connection: cut(
+            connection, b"HTTP/1.1 201 Created\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08"
+        ),
+    ],
+    ids=["reset", "closed", "cut status", "no http", "cut json", "cut chunk", "cut create", "cut gzip"],
+)
+def test_an_answer_that_breaks_off_is_tried_again_for_a_read_and_never_for_a_create(behavior):
+    with served(behavior, total_seconds=5) as (gateway, server):
+        assert kind_and_seconds(lambda: read(gateway))[0] is EhrUnavailable
+        assert len(server.requests) == 3
+        assert kind_and_seconds(lambda: create(gateway))[0] is OutcomeUnknown
+        assert server.requests[3:] == ["POST /Appointment HTTP/1.1"]
+
+
+def test_a_create_cut_after_its_location_is_known():
+    with served(lambda connection: cut(connection, MADE + b"Content-Length: 400\r\n\r\n{")) as (gateway, _):
+        assert create(gateway) == "Appointment/7"
+
+
+def test_half_a_document_of_full_length_is_unavailable():
+    half = json.dumps(bundle(documents.patient())).encode()[:99]
+    with served(
+        lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + half),
+        total_seconds=5,
+    ) as (gateway, _):
+        assert kind_and_seconds(lambda: read(gateway))[0] is EhrUnavailable
+
+
+def test_a_refused_connection_means_that_nothing_was_sent():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nowhere = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with served(reset, base_url=nowhere, total_seconds=5) as (gateway, server):
+        assert kind_and_seconds(lambda: read(gateway))[0] is EhrUnavailable
+        assert kind_and_seconds(lambda: create(gateway))[0] is EhrUnavailable
+        assert server.requests == []
+
+
+def test_tls_that_does_not_come_about_means_that_nothing_was_sent():
+    def plain(_: socket.socket) -> None: ...
+
+    with served(plain) as (_, server):
+        address = f"https://127.0.0.1:{server.port}"
+        settings = config(base_url=address, token_url=f"http://127.0.0.1:{server.port}/auth/token/")
+        server.answers_plainly = True
+        with contextlib.closing(open_gateway(settings)) as gateway:
+            kind, seconds = kind_and_seconds(lambda: create(gateway))
+    assert (kind, seconds < 5) == (EhrUnavailable, True)
+
+
+def test_a_create_does_not_go_over_a_connection_that_may_be_about_to_close():
+    """A server closes an idle connection just as the next request goes out on it."""
+    seen: set[socket.socket] = set()
+
+    def once_per_connection(connection: socket.socket) -> None:
+        if connection in seen:
+            reset(connection)
+        seen.add(connection)
+        reply(connection, bundle(), MADE)
+
+    with served(once_per_connection, total_seconds=5) as (gateway, server):
+        for _ in range(3):
+            assert read(gateway) == []
+            assert create(gateway) == "Appointment/7"
+    assert [line for line in server.requests if line.startswith("POST")] == ["POST /Appointment HTTP/1.1"] * 3
+
+
+def test_reads_share_a_connection():
+    with served(lambda connection: reply(connection, bundle())) as (gateway, server):
+        for _ in range(5):
+            assert read(gateway) == []
+        assert len(server._sockets) == 1
+
+
+def gzipped(body: bytes) -> Behavior:
+    packed = gzip.compress(body)
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    return lambda connection: connection.sendall(head + packed)
+
+
+def test_a_packed_answer_is_unpacked():
+    with served(gzipped(json.dumps(bundle()).encode())) as (gateway, _):
+        assert read(gateway) == []
+
+
+def test_a_small_answer_that_unpacks_into_a_large_one_is_rejected():
+    with served(gzipped(b" " * 50_000_000), total_seconds=5) as (gateway, server):
+        assert kind_and_seconds(lambda: read(gateway))[0] is EhrRejected
+        assert len(server.requests) == 1
+
+
+def test_an_encoding_we_did_not_ask_for_is_rejected():
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\n{}"
+    with served(lambda connection: connection.sendall(head)) as (gateway, _):
+        assert kind_and_seconds(lambda: read(gateway))[0] is EhrRejected
+
+
+def test_an_answer_over_the_limit_is_rejected_without_reading_it_all():
+    sent = []
+
+    def large(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 900000000\r\n\r\n")
+        while True:
+            connection.sendall(b" " * 100_000)
+            sent.append(100_000)
+
+    with served(large, max_body_bytes=1_000_000, total_seconds=5) as (gateway, _):
+        assert kind_and_seconds(lambda: read(gateway))[0] is EhrRejected
+    assert sum(sent) < 100_000_000
+
+
+def test_a_create_that_gets_no_connection_in_time_was_not_sent():
+    def slow(connection: socket.socket) -> None:
+        time.sleep(0.5)
+        reply(connection, {}, MADE)
+
+    with served(slow, max_connections=1, pool_seconds=0.1, total_seconds=5) as (gateway, server):
+        first: list[str] = []
+        thread = threading.Thread(target=lambda: first.append(create(gateway)))
+        thread.start()
+        time.sleep(0.2)
+        kind, seconds = kind_and_seconds(lambda: create(gateway))
+        thread.join()
+        assert (kind, seconds < 0.4) == (EhrUnavailable, True)
+        assert (first, len(server.requests)) == (["Appointment/7"], 1)
+
+
+def test_a_proxy_named_in_the_environment_is_not_used(monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with served(lambda connection: reply(connection, bundle())) as (gateway, _):
+        assert read(gateway) == []
+
+
+def test_many_threads_can_read_at_once():
+    with served(lambda connection: reply(connection, bundle()), total_seconds=10) as (gateway, server):
+        results: list[object] = []
+        threads = [threading.Thread(target=lambda: results.append(read(gateway))) for _ in range(40)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert results == [[]] * 40
+        assert len(server._sockets) <= 20

@@ -1,0 +1,129 @@
+"""A private PostgreSQL cluster: its own directory, port and operating-system user; nothing of it outlives the block."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from uuid import uuid4
+
+import psycopg
+
+from . import programs
+from .processes import LOOPBACK, accepts_tcp, clean_environment, free_port, running, temporary_directory
+
+USER = "portal"
+
+# Nothing here has to survive a power cut, and many test processes connect at once.
+_SETTINGS = {
+    "listen_addresses": LOOPBACK,
+    "max_connections": "300",
+    "shared_buffers": "64MB",
+    "dynamic_shared_memory_type": "mmap",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "timezone": "UTC",
+}
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running cluster that trusts whoever reaches it on the loopback."""
+
+    port: int
+
+    def url(self, database: str = "portal") -> str:
+        return f"postgres://{USER}@{LOOPBACK}:{self.port}/{database}"
+
+    def execute(self, statement: str, database: str = "postgres") -> None:
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    @contextmanager
+    def database(self, template: str | None = None) -> Iterator[str]:
+        """The URL of a fresh database (a copy of ``template``'s, if given), dropped at the end with whoever is connected."""
+        name = f"portal_{uuid4().hex[:12]}"
+        self.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
+        try:
+            yield self.url(name)
+        finally:
+            with suppress(psycopg.OperationalError):
+                self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _server_user() -> str | None:
+    """PostgreSQL refuses to run as root; then it runs as the user Debian made for it, or as nobody."""
+    if os.geteuid() != 0:
+        return None
+    with suppress(KeyError):
+        return pwd.getpwnam("postgres").pw_name
+    return "nobody"
+
+
+def _initdb(program: str, directory: str, user: str | None) -> None:
+    command = [
+        program,
+        "-D",
+        directory,
+        "-U",
+        USER,
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--locale=C.UTF-8",
+        "--no-sync",
+    ]
+    group = "nogroup" if user == "nobody" else user
+    done = subprocess.run(
+        [*command, "--no-instructions"],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env=clean_environment(),
+        user=user,
+        group=group,
+        extra_groups=[] if user else None,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"initdb could not make a cluster:\n{done.stdout}{done.stderr}")
+
+
+@contextmanager
+def postgres(port: int | None = None) -> Iterator[Postgres]:
+    """A cluster with one empty database, ``portal``; on ``port`` if that was promised to somebody already."""
+    initdb = programs.require(programs.postgres_program("initdb"), "postgresql")
+    server = programs.require(programs.postgres_program("postgres"), "postgresql")
+    user = _server_user()
+    with temporary_directory("pg", user) as directory:
+        data = directory / "data"
+        _initdb(initdb, str(data), user)
+        cluster = Postgres(port or free_port())
+        settings = _SETTINGS | {"port": str(cluster.port), "unix_socket_directories": str(directory)}
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+
+        def ready() -> bool:
+            if not accepts_tcp(cluster.port):
+                return False
+            with suppress(psycopg.OperationalError):
+                cluster.execute("CREATE DATABASE portal")
+                return True
+            return False
+
+        # For the server an interrupt means: end now, without waiting for those connected.
+        with running(
+            "PostgreSQL",
+            [server, "-D", data, *options],
+            log=directory / "log",
+            ready=ready,
+            cwd=directory,
+            user=user,
+            end_signal=signal.SIGINT,
+        ):
+            yield cluster

@@ -1,0 +1,121 @@
+"""The sandbox EHR as a process of its own, and a client for the control door that only tests use."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urljoin
+
+import httpx
+
+from .processes import (
+    LOOPBACK,
+    Child,
+    clean_environment,
+    free_port,
+    http_status,
+    running,
+    temporary_directory,
+)
+
+CLIENT_ID = "portal-demo"
+CLIENT_SECRET = "portal-demo-secret"
+
+
+class SandboxControl:
+    """A running sandbox: what it did, and how it should misbehave. The answers are the sandbox's own JSON."""
+
+    def __init__(self, url: str, child: Child) -> None:
+        self.url = url
+        self.child = child
+        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What the portal needs to book here."""
+        return {
+            "EHR_DIALECT": "canvas",
+            "EHR_BASE_URL": self.url,
+            "EHR_TOKEN_URL": f"{self.url}/auth/token/",
+            "EHR_CLIENT_ID": CLIENT_ID,
+            "EHR_CLIENT_SECRET": CLIENT_SECRET,
+        }
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        answer = self._http.request(method, path, **options)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
+        return answer.json() if answer.content else None
+
+    def faults(self, **fault: Any) -> Any:
+        """Add one: ``faults(method="POST", type="Appointment", kind=..., times=1, delay_seconds=0)``."""
+        return self._call("POST", "/_control/faults", json=fault)
+
+    def clear_faults(self) -> None:
+        self._call("DELETE", "/_control/faults")
+
+    def switches(self, **changes: Any) -> dict[str, Any]:
+        """The switches as they are now, after the ``changes``."""
+        if changes:
+            self._call("PUT", "/_control/switches", json=changes)
+        found: dict[str, Any] = self._call("GET", "/_control/switches")
+        return found
+
+    def reset(self) -> None:
+        """Back to the data it starts with."""
+        self._call("POST", "/_control/reset")
+
+    def log(self, after: int = 0) -> Any:
+        return self._call("GET", "/_control/log", params={"after": after})
+
+    def calls(self) -> Any:
+        return self._call("GET", "/_control/calls")
+
+    def staff_books(self, **visit: Any) -> Any:
+        """Have the clinic's staff book a time in the EHR itself, behind the portal's back."""
+        return self._call("POST", "/_control/staff/book", json=visit)
+
+    def search(self, resource_type: str, **params: Any) -> list[dict[str, Any]]:
+        """Every resource that a FHIR search finds, all pages of it."""
+        form = {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+        token = self._call("POST", "/auth/token/", data=form)["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        bundle = self._call("GET", f"/{resource_type}", params=params, headers=headers)
+        found = []
+        while True:
+            found += [entry["resource"] for entry in bundle.get("entry", [])]
+            after = next((link["url"] for link in bundle.get("link", []) if link["relation"] == "next"), None)
+            if after is None:
+                return [resource for resource in found if resource["resourceType"] == resource_type]
+            bundle = self._call("GET", urljoin(f"{self.url}/", after), headers=headers)
+
+    def appointments(self, **params: Any) -> list[dict[str, Any]]:
+        return self.search("Appointment", **params)
+
+    def close(self) -> None:
+        self._http.close()
+
+
+@contextmanager
+def sandbox(*, control: bool = True, **options: str) -> Iterator[SandboxControl]:
+    """A sandbox with an empty database on a free port; ``options`` become ``--name value``."""
+    port = free_port()
+    with temporary_directory("ehr") as directory:
+        command = [sys.executable, "-m", "booking.sandbox", "--host", LOOPBACK, "--port", str(port)]
+        command += ["--database", str(directory / "ehr.sqlite3"), *(["--control"] if control else [])]
+        for name, value in options.items():
+            command += [f"--{name.replace('_', '-')}", value]
+        env = clean_environment(SANDBOX_CLIENT_ID=CLIENT_ID, SANDBOX_CLIENT_SECRET=CLIENT_SECRET)
+
+        def ready() -> bool:
+            return http_status(port, "/healthz") == 200
+
+        with running(
+            "sandbox EHR", command, log=directory / "log", env=env, ready=ready, seconds=60
+        ) as child:
+            client = SandboxControl(f"http://{LOOPBACK}:{port}", child)
+            try:
+                yield client
+            finally:
+                client.close()
