@@ -85,7 +85,10 @@ def web_address(name: str, default: object = _UNSET, *, help: str = "", https_on
     schemes = ("https",) if https_only else ("https", "http")
     if parts.scheme not in schemes or not parts.hostname or parts.username or parts.query or parts.fragment:
         kind = "an https:// address" if https_only else "an http:// or https:// address"
-        raise ImproperlyConfigured(f"{name} is “{value}”. Set it to {kind} such as https://book.clinic.example.")
+        # What was given may hold a password, so it is not repeated.
+        raise ImproperlyConfigured(
+            f"{name} is not {kind} without user name, password, ? or #. Give one such as https://clinic.example."
+        )
     return value.rstrip("/") if parts.path in ("", "/") else value
 
 

@@ -197,7 +197,7 @@ class Demo:
             *("--pool", "threads", "--concurrency", "2", "--loglevel", "INFO"),
             *("--without-gossip", "--without-mingle", "--without-heartbeat"),
         )
-        portal.wait_until(lambda: (http_status(self.port) or 500) < 400, seconds=60)
+        portal.wait_until(lambda: http_status(self.port, "/healthz") == 200, seconds=60)
         worker.wait_until(lambda: " ready." in worker.output(), seconds=60)
 
     def welcome(self) -> None:

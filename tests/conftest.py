@@ -24,7 +24,7 @@ from tests.rig.portal import Portal
 from tests.rig.portal import portal as start_portal
 from tests.rig.postgres import Postgres
 from tests.rig.postgres import postgres as start_postgres
-from tests.rig.processes import ROOT, clean_environment, free_port, temporary_directory
+from tests.rig.processes import clean_environment, free_port, temporary_directory
 from tests.rig.redis import Redis
 from tests.rig.redis import redis as start_redis
 from tests.rig.sandbox import SandboxControl
@@ -51,11 +51,10 @@ def _prepare_environment() -> None:
 
 
 _prepare_environment()
-if (ROOT / "booking" / "web" / "middleware.py").exists():
-    os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
-    django.setup()
-    # pytest-django would make the processes of pytest-xdist read the settings before this file has prepared them.
-    del os.environ["DJANGO_SETTINGS_MODULE"]
+os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
+django.setup()
+# pytest-django would make the processes of pytest-xdist read the settings before this file has prepared them.
+del os.environ["DJANGO_SETTINGS_MODULE"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 import httpx
 
@@ -23,7 +24,8 @@ class EhrConfig:
     """Where the EHR is and how patient to be with it. Raises ``ValueError`` with what to set instead.
 
     ``total_seconds`` bounds one verb with all its tries, pages and token renewals; ``directory_seconds``
-    bounds ``directory()``. The other times bound one step on the network. ``allow_plain_http`` is for a
+    bounds ``directory()``. The other times bound one step on the network. ``ca_file`` names
+    certificates to trust besides the public ones. ``allow_plain_http`` is for a
     sandbox on a private network. ``prevents_double_booking`` and ``structured_reasons`` repeat two settings
     of the clinic's EHR that it does not tell: whether overlapping appointments are refused, and whether
     reasons for visit have codes.
@@ -44,6 +46,7 @@ class EhrConfig:
     max_connections: int = 20
     max_body_bytes: int = 5 * 1024 * 1024
     max_pages: int = 50
+    ca_file: str = ""
     allow_plain_http: bool = False
     prevents_double_booking: bool = False
     structured_reasons: bool = True
@@ -62,6 +65,8 @@ class EhrConfig:
                 raise ValueError(f"{item.name}: must be a number of seconds above 0")
             if item.name.startswith("max_") and value < 1:
                 raise ValueError(f"{item.name}: must be 1 or more")
+        if self.ca_file and not Path(self.ca_file).is_file():
+            raise ValueError("ca_file: there is no such file")
         if self.connect_seconds > self.total_seconds:
             raise ValueError("connect_seconds: must not be longer than total_seconds")
 
@@ -87,6 +92,7 @@ def open_gateway(
         max_connections=config.max_connections,
         max_body_bytes=config.max_body_bytes,
         clock=clock,
+        ca_file=config.ca_file,
         transport=transport,
     )
     tokens = TokenSource(

@@ -19,8 +19,8 @@ from booking.scheduling.terms import AppointmentRecord, AppointmentRequest, Codi
 
 Json = dict[str, Any]
 
-# The systems of our identifiers in the EHR. Bookings and patients are found again by them as they were written,
-# so they must never change.
+# The systems of our identifiers in the EHR. Bookings and patients are found again by them as they were
+# written, so they must never change.
 BOOKING_SYSTEM = "urn:self-scheduling-portal:booking"
 PATIENT_SYSTEM = "urn:self-scheduling-portal:patient"
 

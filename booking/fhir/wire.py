@@ -120,6 +120,7 @@ class Wire:
         max_connections: int,
         max_body_bytes: int,
         clock: Clock,
+        ca_file: str = "",
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._connect_seconds = connect_seconds
@@ -128,8 +129,9 @@ class Wire:
         self._pool_seconds = pool_seconds
         self._max_body_bytes = max_body_bytes
         self._clock = clock
-        self._for_reads = _open_client(transport or _bounded_transport(max_connections, keep=max_connections))
-        self._for_writes = _open_client(transport or _bounded_transport(max_connections, keep=0))
+        for_reads = transport or _bounded_transport(ca_file, max_connections, keep=max_connections)
+        for_writes = transport or _bounded_transport(ca_file, max_connections, keep=0)
+        self._for_reads, self._for_writes = _open_client(for_reads), _open_client(for_writes)
 
     def close(self) -> None:
         self._for_reads.close()
@@ -231,19 +233,22 @@ def _open_client(transport: httpx.BaseTransport) -> httpx.Client:
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def _tls(ca_file: str) -> ssl.SSLContext:
     # Loading the certificate store is most of what an httpx.Client costs (40 to 70 ms), so all share one.
-    return httpx.create_ssl_context(trust_env=False)
+    context = httpx.create_ssl_context(trust_env=False)
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 _running: ContextVar[Deadline | None] = ContextVar("booking.fhir.running", default=None)
 
 
-def _bounded_transport(max_connections: int, *, keep: int) -> httpx.HTTPTransport:
+def _bounded_transport(ca_file: str, max_connections: int, *, keep: int) -> httpx.HTTPTransport:
     """httpx's timeouts are per socket operation, so headers or bodies sent byte by byte could hold a thread
     for hours. Here every operation also ends with the verb's time. Name resolution stays unbounded."""
     limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=keep)
-    transport = httpx.HTTPTransport(verify=_tls(), trust_env=False, limits=limits)
+    transport = httpx.HTTPTransport(verify=_tls(ca_file), trust_env=False, limits=limits)
     # httpx has no public way to its pool's network backend; the drip-fed header test notices if this ends.
     pool: Any = transport._pool
     pool._network_backend = _BoundedBackend(pool._network_backend)

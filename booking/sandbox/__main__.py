@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -27,6 +28,8 @@ def main() -> None:
     except OSError as error:
         app.ehr.store.close()
         _give_up(f"Cannot listen on {options.host} port {options.port}: {error.strerror or error}.")
+    # uvicorn ends in good order and then raises the signal again, for us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         Server(app).run(sockets=[listener])
     except KeyboardInterrupt:

@@ -29,6 +29,7 @@ from .visits import booked_spans
 DEFAULT_MINUTES = 20
 DEFAULT_DAYS = 7
 LONGEST_MINUTES = 24 * 60
+_YEARS = range(1970, 2200)
 
 
 def provide_directory(provider: FHIRProvider, ehr: Ehr) -> None:
@@ -200,10 +201,10 @@ def _minutes(text: str | None) -> int:
 def _day(text: str, place: Place, name: str) -> date:
     """A date, or an instant taken as its date at the practice; older clients send instants (inferred)."""
     try:
-        if len(text) == 10:
-            return date.fromisoformat(text)
         moment = datetime.fromisoformat(text)
     except ValueError:
+        bad_request(f"{name} must be a date.")
+    if moment.year not in _YEARS:
         bad_request(f"{name} must be a date.")
     if moment.tzinfo is None:
         return moment.date()

@@ -45,7 +45,7 @@ class Edge:
             await self._fhir(scope, receive, send)
             return
         send = _with_correlation_id(send)
-        first = scope["path"].split("/")[1]
+        first = _first_segment(scope)
         if first == "_control" and self._control is not None:
             await self._control(scope, receive, send)
         elif first == "auth":
@@ -86,7 +86,7 @@ class Edge:
 
     async def _serve_fhir(self, scope: Any, receive: Receive, send: Send) -> None:
         request = Request(scope)
-        kind = scope["path"].split("/")[1]
+        kind = _first_segment(scope)
         token = self._auth.find(request.headers.get("authorization"))
         if token is None:
             await outcome(401, "unknown", "Authentication failed")(scope, receive, send)
@@ -162,6 +162,11 @@ class Edge:
             await send(message)
 
         return reply
+
+
+def _first_segment(scope: Any) -> str:
+    first: str = scope["path"].lstrip("/").partition("/")[0]
+    return first
 
 
 def _letter(scope: Any) -> str:

@@ -37,7 +37,6 @@ with quiet():
         FHIRGeneralError,
         FHIRPreconditionFailedError,
         FHIRResourceNotFoundError,
-        FHIRUnprocessableEntityError,
     )
     from fhirstarter.fhir_specification import FHIR_VERSION
 
@@ -47,7 +46,7 @@ if not FHIR_VERSION.startswith("4.3"):
 
 def refuse(text: str) -> NoReturn:
     """A business rule said no: 422."""
-    raise FHIRUnprocessableEntityError("business-rule", text)
+    raise FHIRGeneralError(422, "error", "business-rule", text)
 
 
 def bad_request(text: str) -> NoReturn:
@@ -74,7 +73,6 @@ __all__ = [
     "FHIRProvider",
     "FHIRResourceNotFoundError",
     "FHIRStarter",
-    "FHIRUnprocessableEntityError",
     "InteractionContext",
     "Location",
     "Patient",

@@ -174,10 +174,13 @@ def _qualifications(staff: Staff, seeded_on: date) -> list[JsonObject]:
     rows = []
     for number, (state, case) in enumerate(staff.states.items()):
         long_name, short_name = BOARDS[state]
-        issuer: list[JsonObject] = [_text("issuing-authority-short-name", short_name)]
-        if case != "no-state":
-            issuer.append(_text("issuing-authority-state", state))
-        issuer.append({"url": f"{EXTENSIONS}license-primary", "valueBoolean": number == 0})
+        issuer: list[JsonObject] = [
+            _text("issuing-authority-short-name", short_name),
+            _text("issuing-authority-state", state),
+            {"url": f"{EXTENSIONS}license-primary", "valueBoolean": number == 0},
+        ]
+        if case == "no-state":
+            issuer = []
         start, end = _period(case, seeded_on, number)
         rows.append(
             _qualification("STATE", f"{state}{staff.key}{1000 + number}", start, end, long_name, issuer)

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from . import patient_records, visits
-from .calendars import free_times
+from .calendars import HORIZON_DAYS, free_times
 from .catalog import BIRTHSEX, OFFICE_VISIT, TELEHEALTH, AppointmentType
 from .roster import AUSTIN, OAKLAND
 from .seed import Directory, patient_id, stable_uuid, staff_id
@@ -98,7 +98,7 @@ def _visit(
             location,
             place.zone,
             first=first,
-            last=first + timedelta(days=7),
+            last=first + timedelta(days=HORIZON_DAYS),
             minutes=30,
             now=now,
             visit=(kind.system, kind.code),

@@ -9,6 +9,8 @@ import uvicorn
 from .connection import DroppableProtocol
 
 GRACE_SECONDS = 1
+# As long as a web server in front of an EHR keeps a connection; uvicorn's own 5 would drop pooled ones mid-use.
+IDLE_SECONDS = 75
 
 
 class Server(uvicorn.Server):
@@ -25,6 +27,7 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,
+                timeout_keep_alive=IDLE_SECONDS,
             )
         )
 

@@ -71,6 +71,7 @@ def test_an_address_that_cannot_be_right_says_what_to_set(name, url, sentence):
         ({"read_seconds": float("nan")}, "read_seconds: must be a number of seconds above 0"),
         ({"pool_seconds": float("inf")}, "pool_seconds: must be a number of seconds above 0"),
         ({"max_connections": 0}, "max_connections: must be 1 or more"),
+        ({"ca_file": "/no/such/file.pem"}, "ca_file: there is no such file"),
         ({"connect_seconds": 11}, "connect_seconds: must not be longer than total_seconds"),
     ],
 )

@@ -6,13 +6,18 @@ import contextlib
 import gzip
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from ipaddress import ip_address
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from booking.fhir import open_gateway
 from booking.scheduling.errors import EhrFailure, EhrRejected, EhrUnavailable, OutcomeUnknown
@@ -30,12 +35,14 @@ Behavior = Callable[[socket.socket], None]
 class RawServer:
     """Gives tokens as it should; every other request is read whole and then left to ``behavior``."""
 
-    def __init__(self, behavior: Behavior) -> None:
+    def __init__(self, behavior: Behavior, certificate: tuple[str, str] | None = None) -> None:
         self._behavior = behavior
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if certificate else None
+        if self._tls:
+            self._tls.load_cert_chain(*certificate)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.requests: list[str] = []
-        self.connections = 0
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -48,6 +55,9 @@ class RawServer:
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+                self._sockets.append(connection)
             while line := self._request(connection):
                 if " /auth/token/ " in line:
                     reply(connection, {"access_token": "t", "token_type": "Bearer", "expires_in": 3600})
@@ -105,9 +115,11 @@ def cut(connection: socket.socket, start: bytes) -> None:
 
 
 @contextlib.contextmanager
-def served(behavior: Behavior, **more: object) -> Iterator[tuple[SchedulingGateway, RawServer]]:
-    server = RawServer(behavior)
-    address = f"http://127.0.0.1:{server.port}"
+def served(
+    behavior: Behavior, *, certificate: tuple[str, str] | None = None, scheme: str = "", **more: object
+) -> Iterator[tuple[SchedulingGateway, RawServer]]:
+    server = RawServer(behavior, certificate)
+    address = f"{scheme or ('https' if certificate else 'http')}://127.0.0.1:{server.port}"
     usual: dict[str, object] = {"total_seconds": 0.6, "connect_seconds": 0.5, "base_url": address}
     settings = config(**usual | {"token_url": f"{address}/auth/token/"} | more)
     with contextlib.closing(open_gateway(settings)) as gateway:
@@ -223,16 +235,52 @@ def test_a_refused_connection_means_that_nothing_was_sent():
         assert server.requests == []
 
 
-def test_tls_that_does_not_come_about_means_that_nothing_was_sent():
-    def plain(_: socket.socket) -> None: ...
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A certificate for 127.0.0.1 that only its own file vouches for, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    folder = tmp_path_factory.mktemp("tls")
+    (folder / "certificate.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return str(folder / "certificate.pem"), str(folder / "key.pem")
 
-    with served(plain) as (_, server):
-        address = f"https://127.0.0.1:{server.port}"
-        settings = config(base_url=address, token_url=f"http://127.0.0.1:{server.port}/auth/token/")
-        server.answers_plainly = True
-        with contextlib.closing(open_gateway(settings)) as gateway:
-            kind, seconds = kind_and_seconds(lambda: create(gateway))
-    assert (kind, seconds < 5) == (EhrUnavailable, True)
+
+def test_tls_with_a_trusted_certificate_works_and_is_bounded_too(certificate):
+    trusted = {"certificate": certificate, "ca_file": certificate[0]}
+    with served(lambda connection: reply(connection, bundle(), MADE), **trusted) as (gateway, server):
+        assert (read(gateway), create(gateway)) == ([], "Appointment/7")
+        assert len(server.requests) == 2
+    with served(lambda connection: drip(connection, b"", b"HTTP/1.1 103 x\r\n\r\n"), **trusted) as (
+        gateway,
+        _,
+    ):
+        kind, seconds = kind_and_seconds(lambda: create(gateway))
+        assert (kind, 0.5 < seconds < 1.0) == (OutcomeUnknown, True)
+
+
+def test_a_certificate_nobody_vouches_for_means_that_nothing_was_sent(certificate):
+    with served(reset, certificate=certificate, total_seconds=5) as (gateway, server):
+        assert kind_and_seconds(lambda: create(gateway))[0] is EhrUnavailable
+        assert server.requests == []
+
+
+def test_tls_that_never_comes_about_means_that_nothing_was_sent():
+    with served(reset, scheme="https", total_seconds=5) as (gateway, server):
+        kind, seconds = kind_and_seconds(lambda: create(gateway))
+        assert (kind, seconds < 1, server.requests) == (EhrUnavailable, True, [])
 
 
 def test_a_create_does_not_go_over_a_connection_that_may_be_about_to_close():

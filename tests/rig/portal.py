@@ -62,7 +62,7 @@ class Portal:
         return httpx.Client(base_url=self.url, follow_redirects=True, timeout=30, trust_env=False)
 
     def start_web(self) -> Child:
-        """The server named in ``make run`` and docker-compose.yml; ready when the front page answers."""
+        """The server named in ``make run`` and docker-compose.yml; ready when it says it is well."""
         command = [
             sys.executable,
             "-m",
@@ -77,7 +77,7 @@ class Portal:
         command += ["--workers", str(self.web_processes), "--blocking-threads", "8", "--log-level", "warning"]
         command += ["--no-ws", "--workers-kill-timeout", "3", "portal.wsgi:application"]
         self.web = Child("portal", command, log=self.directory / "web.log", env=self.env)
-        self.web.wait_until(lambda: (http_status(self.port) or 500) < 500, seconds=60)
+        self.web.wait_until(lambda: http_status(self.port, "/healthz") == 200, seconds=60)
         return self.web
 
     def start_worker(self) -> Child:

@@ -43,7 +43,7 @@ def redis(port: int | None = None) -> Iterator[Redis]:
     port = port or free_port()
     options = f"--port {port} --bind {LOOPBACK} --appendonly no --maxmemory-policy noeviction --dir"
     with temporary_directory("redis") as directory:
-        command = [program, *options.split(), directory, "--save", ""]
+        command = [program, *options.split(), str(directory), "--save", ""]
         with running("Redis", command, log=directory / "log", cwd=directory) as child:
             server = Redis(port, child)
             child.wait_until(server.answers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin
 
@@ -48,33 +49,51 @@ class SandboxControl:
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
         return answer.json() if answer.content else None
 
-    def faults(self, **fault: Any) -> Any:
-        """Add one: ``faults(method="POST", type="Appointment", kind=..., times=1, delay_seconds=0)``."""
-        return self._call("POST", "/_control/faults", json=fault)
+    def faults(self, kind: str, **where: Any) -> None:
+        """Add one: ``faults("commit-then-no-answer", method="POST", type="Appointment", times=1, delay_seconds=0)``.
+
+        It happens once unless ``times`` says otherwise (None: until cleared); booking/sandbox/faults.py has the kinds.
+        """
+        self._call("POST", "/_control/faults", json={"kind": kind, **where})
 
     def clear_faults(self) -> None:
         self._call("DELETE", "/_control/faults")
 
     def switches(self, **changes: Any) -> dict[str, Any]:
-        """The switches as they are now, after the ``changes``."""
+        """The switches as they are, after the ``changes``; booking/sandbox/switches.py has their names."""
         if changes:
             self._call("PUT", "/_control/switches", json=changes)
         found: dict[str, Any] = self._call("GET", "/_control/switches")
         return found
 
     def reset(self) -> None:
-        """Back to the data it starts with."""
+        """The clinic as first seeded, with default switches, no faults and all counts at nothing."""
         self._call("POST", "/_control/reset")
 
-    def log(self, after: int = 0) -> Any:
-        return self._call("GET", "/_control/log", params={"after": after})
+    def log(self, after: int = 0) -> list[dict[str, Any]]:
+        """Every accepted write since entry ``after``: seq, at, method, type, id, client, identifier, resource."""
+        found: list[dict[str, Any]] = self._call("GET", "/_control/log", params={"after": after})["entries"]
+        return found
 
-    def calls(self) -> Any:
-        return self._call("GET", "/_control/calls")
+    def calls(self) -> dict[str, Any]:
+        """How often each kind of call was made since the last reset, and how many were open at once."""
+        found: dict[str, Any] = self._call("GET", "/_control/calls")
+        return found
 
-    def staff_books(self, **visit: Any) -> Any:
-        """Have the clinic's staff book a time in the EHR itself, behind the portal's back."""
-        return self._call("POST", "/_control/staff/book", json=visit)
+    def staff_books(self, practitioner: str, start: datetime, end: datetime) -> str:
+        """The clinic's staff take a time in the EHR itself, behind the portal's back; returns the appointment's id."""
+        span = {"start": start.isoformat(), "end": end.isoformat()}
+        return str(
+            self._call("POST", "/_control/staff/book", json={"practitioner": practitioner, **span})["id"]
+        )
+
+    def staff_cancels(self, appointment_id: str) -> None:
+        self._call("POST", f"/_control/staff/cancel/{appointment_id}")
+
+    def staff_moves(self, appointment_id: str, start: datetime, end: datetime) -> str:
+        """Staff make a new appointment and cancel the old; returns the new one's id."""
+        span = {"start": start.isoformat(), "end": end.isoformat()}
+        return str(self._call("POST", f"/_control/staff/reschedule/{appointment_id}", json=span)["id"])
 
     def search(self, resource_type: str, **params: Any) -> list[dict[str, Any]]:
         """Every resource that a FHIR search finds, all pages of it."""
@@ -98,14 +117,12 @@ class SandboxControl:
 
 
 @contextmanager
-def sandbox(*, control: bool = True, **options: str) -> Iterator[SandboxControl]:
-    """A sandbox with an empty database on a free port; ``options`` become ``--name value``."""
+def sandbox() -> Iterator[SandboxControl]:
+    """A sandbox of its own on a free port, as first seeded."""
     port = free_port()
     with temporary_directory("ehr") as directory:
         command = [sys.executable, "-m", "booking.sandbox", "--host", LOOPBACK, "--port", str(port)]
-        command += ["--database", str(directory / "ehr.sqlite3"), *(["--control"] if control else [])]
-        for name, value in options.items():
-            command += [f"--{name.replace('_', '-')}", value]
+        command += ["--database", str(directory / "ehr.sqlite3"), "--control"]
         env = clean_environment(SANDBOX_CLIENT_ID=CLIENT_ID, SANDBOX_CLIENT_SECRET=CLIENT_SECRET)
 
         def ready() -> bool:

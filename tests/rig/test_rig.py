@@ -7,6 +7,7 @@ import smtplib
 import socket
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -18,9 +19,11 @@ import pytest
 from tests.rig.browser import PHONE, Browser
 from tests.rig.mail import Mailbox
 from tests.rig.network import ConnectionRefusedByTests
+from tests.rig.portal import Portal
 from tests.rig.postgres import Postgres
 from tests.rig.processes import Child, ChildFailed, free_port, is_free, running
 from tests.rig.redis import Redis
+from tests.rig.sandbox import SandboxControl
 from tests.rig.sms import ACCOUNT, SENDER, TOKEN, Mode, SmsGateway
 
 PAGE = b"""<!doctype html><html lang="en"><head><title>Visit</title><link rel="icon" href="/icon"></head><body><main>
@@ -142,6 +145,29 @@ def test_browser_reaches_nothing_else(browser: Browser) -> None:
         for elsewhere in ("http://elsewhere.example/", "http://192.0.2.1/"):
             with pytest.raises(Exception, match="ERR_NAME_NOT_RESOLVED"):
                 visitor.page.goto(elsewhere)
+
+
+def test_sandbox_can_be_told_to_fail_and_to_behave_again(sandbox: SandboxControl) -> None:
+    sandbox.faults("500", type="Appointment", times=None)
+    with pytest.raises(AssertionError, match="500"):
+        sandbox.appointments()
+    sandbox.clear_faults()
+    last = max((entry["seq"] for entry in sandbox.log()), default=0)
+    start = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
+    booked = sandbox.staff_books(
+        sandbox.search("Practitioner")[0]["id"], start, start + timedelta(minutes=30)
+    )
+    assert [(entry["client"], entry["id"]) for entry in sandbox.log(after=last)] == [("staff", booked)]
+    assert booked in [visit["id"] for visit in sandbox.appointments()]
+    assert sandbox.switches(null_body=True)["null_body"] is True
+
+
+def test_portal_is_served_and_works_off_its_queue(portal_server: Portal, mailbox: Mailbox) -> None:
+    with portal_server.client() as visitor:
+        assert visitor.get("/").status_code == 200
+    assert portal_server.worker is not None
+    assert portal_server.worker.running
+    assert "clinicians" in portal_server.manage("seed_demo").stdout
 
 
 @pytest.mark.usefixtures("_chromium")
