@@ -342,8 +342,9 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_ROOT = Path(env.text("STATIC_ROOT", BASE_DIR / "staticfiles"))
+STATIC_ROOT: Path | None = None
 if IS_PRODUCTION:
+    STATIC_ROOT = Path(env.text("STATIC_ROOT", BASE_DIR / "staticfiles"))
     STORAGES = {
         "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
         "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},

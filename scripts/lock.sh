@@ -5,8 +5,10 @@ cd "$(dirname "$0")/.."
 
 uv=$(command -v uv) || uv=var/uv/bin/uv
 if ! "$uv" --version >/dev/null 2>&1; then
-    .venv/bin/python -m venv --clear var/uv
-    var/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+    if ! { .venv/bin/python -m venv --clear var/uv && var/uv/bin/python -m pip install --quiet --quiet uv; } >/dev/null; then
+        echo "This needs uv on the PATH." >&2
+        exit 1
+    fi
 fi
 for name in base dev; do
     "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

@@ -29,4 +29,4 @@ fi
 
 echo "Installing $requirements into $venv (a minute or two the first time) ..."
 # shellcheck disable=SC2086
-$install install --quiet --disable-pip-version-check --no-input --require-hashes -r "$requirements"
+$install install --quiet --quiet --disable-pip-version-check --no-input --require-hashes -r "$requirements"

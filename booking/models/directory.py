@@ -121,6 +121,11 @@ class ClinicianRecord(models.Model):
         return self.name
 
     @property
+    def full_name(self) -> str:
+        """ "Grace Kim, MD"."""
+        return f"{self.name}, {self.credentials}" if self.credentials else self.name
+
+    @property
     def fixed_room_url(self) -> str:
         return self.room_url or self.ehr_room_url
 
@@ -129,7 +134,7 @@ class ClinicianRecord(models.Model):
         return Clinician(
             id=self.pk,
             ref=self.ehr_ref,
-            name=self.name,
+            name=self.full_name,
             licenses=tuple(record.to_term() for record in self.licenses.all()),
             specialties=frozenset(specialty.code for specialty in self.specialties.all()),
             modalities=frozenset(modality for modality, is_offered in offered.items() if is_offered),

@@ -26,6 +26,7 @@ from .present_times import plural
 from .presenters import FilterChoice, ReasonGroup, ReasonTile, SpecialtyTile
 
 LONGEST_QUERY = 100
+MOST_COMMON = 6
 HOW = {Modality.VIDEO: "video", Modality.IN_PERSON: "in person", Modality.PHONE: "phone"}
 
 
@@ -57,14 +58,17 @@ def _reasons_page(request: HttpRequest, draft: Draft) -> HttpResponse:
     tiles = {reason.code: _reason_tile(reason) for reason in reasons}
     results = search([reason.to_searchable() for reason in reasons], draft.query) if draft.query else []
     groups: dict[str, list[ReasonTile]] = defaultdict(list)
+    common = [reason for reason in reasons if reason.is_common][:MOST_COMMON]
     for reason in reasons:
+        if reason in common:
+            continue
         groups[reason.group or "Other reasons"].append(tiles[reason.code])
     context = {
         "query": draft.query,
         "searched": bool(draft.query),
         "is_red_flag": is_red_flag(draft.query),
         "results": [tiles[code] for code in results],
-        "common": [tiles[reason.code] for reason in reasons if reason.is_common][:6],
+        "common": [tiles[reason.code] for reason in common],
         "groups": [ReasonGroup(name, tuple(members)) for name, members in groups.items()],
         "journey": journey("reason", draft=Draft()),
     }

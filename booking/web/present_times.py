@@ -215,7 +215,7 @@ class GridPresenter:
             details.append(" and ".join(sorted({offer.schedule.location_name for offer in offers})))
         return ClinicianTimes(
             id=record.pk,
-            name=record.name,
+            name=record.full_name,
             initials="".join(word[0] for word in (record.name.split()[0], record.family_name or record.name) if word),
             # A photo on the EHR's own host would tell a third party who looks at whom.
             photo_url="",

@@ -35,7 +35,7 @@ def hold_notice(booking: Booking, now: datetime) -> HoldNotice | None:
         return None
     return HoldNotice(
         when_words=when_of(booking),
-        clinician_name=booking.clinician.name,
+        clinician_name=booking.clinician.full_name,
         until_words=f"{time_words(booking.hold_full_expires_at, booking.zone)} {zone_words(booking.zone)} time",
         seconds_left=int((booking.hold_full_expires_at - now).total_seconds()),
         can_extend=not booking.hold_is_extended,
@@ -67,7 +67,7 @@ def visit_card(booking: Booking, *, now: datetime, is_owner: bool = True) -> Vis
         time_words=time_words(booking.starts_at, zone),
         zone_words=f"{zone_words(zone)} time",
         length_words=f"{minutes} minutes",
-        clinician_name=booking.clinician.name,
+        clinician_name=booking.clinician.full_name,
         clinician_detail=f"Licensed in {JURISDICTIONS[booking.jurisdiction].name}",
         modality_words=MODALITY_WORDS[Modality(booking.modality)],
         place_lines=place_of(booking),
@@ -103,7 +103,7 @@ def visit_rows(booking: Booking, *, with_changes: bool = False) -> list[SummaryR
         SummaryRow("Reason for visit", booking.reason.label, url("start")),
         SummaryRow("When", when_of(booking), url("times")),
         SummaryRow("How", MODALITY_WORDS[Modality(booking.modality)], url("times")),
-        SummaryRow("Clinician", booking.clinician.name, url("times")),
+        SummaryRow("Clinician", booking.clinician.full_name, url("times")),
         SummaryRow("You will be in", JURISDICTIONS[booking.jurisdiction].name, url("choose_state")),
     ]
     if booking.modality == Modality.IN_PERSON:
