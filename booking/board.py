@@ -84,7 +84,9 @@ def _fetch(want: Want) -> None:
         starts = [int(slot.starts_at.timestamp()) for slot in slots]
         cache.set(want.key, (time.time(), starts), timeout=settings.GRID_KEEP_SECONDS)
     except EhrFailure as error:
-        log.warning("slot search failed: %s (status %s, EHR id %s)", error, error.status, error.correlation_id)
+        log.warning(
+            "slot search failed: %s (status %s, EHR id %s)", error, error.status, error.correlation_id
+        )
         cache.set(f"{want.key}:failed", 1, timeout=FAILURE_SECONDS)
     finally:
         cache.delete(f"{want.key}:reading")
@@ -103,7 +105,9 @@ class _Found:
 
     @classmethod
     def of(cls, wants: Sequence[Want], fresh_after: float) -> _Found:
-        keys = [key for want in wants for key in (want.key, f"{want.key}:failed", _stale_key(want.schedule_ref))]
+        keys = [
+            key for want in wants for key in (want.key, f"{want.key}:failed", _stale_key(want.schedule_ref))
+        ]
         return cls(cache.get_many(keys), fresh_after)
 
     def reading(self, want: Want) -> tuple[float, list[int]] | None:

@@ -16,9 +16,13 @@ def ehr_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     try:
         config = ehr.configured()
     except ValueError as error:
-        return [Error(f"The EHR's settings do not fit: {error}", hint="See EHR_… in the README.", id="booking.E001")]
+        return [
+            Error(
+                f"The EHR's settings do not fit: {error}", hint="See EHR_… in the README.", id="booking.E001"
+            )
+        ]
     found: list[CheckMessage] = []
-    if settings.EHR_REST_SECONDS < config.total_seconds:
+    if config.total_seconds > settings.EHR_REST_SECONDS:
         found.append(
             Error(
                 "EHR_REST_SECONDS is shorter than EHR_TOTAL_SECONDS.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from allauth.mfa.utils import is_mfa_enabled
@@ -33,10 +32,12 @@ class DeskSite(AdminSite):
         if user.is_authenticated and not (user.is_active and user.is_staff):
             raise PermissionDenied
         if user.is_authenticated:
-            messages.warning(request, "Staff need a second factor. Add an authenticator app or a security key first.")
+            messages.warning(
+                request, "Staff need a second factor. Add an authenticator app or a security key first."
+            )
             return redirect("mfa_index")
         return redirect_to_login(request.GET.get("next") or reverse("admin:index"), reverse("account_login"))
 
-    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         # Django's admin loads its own scripts from our origin and gives them no nonce.
         return csp_update({"script-src": [SELF]})(super().admin_view(view, cacheable))

@@ -18,7 +18,9 @@ def _read(name: str) -> str | None:
         try:
             return Path(file_name).read_text(encoding="utf-8").strip() or None
         except OSError as error:
-            raise ImproperlyConfigured(f"{name}_FILE names {file_name}, which cannot be read: {error.strerror}.") from error
+            raise ImproperlyConfigured(
+                f"{name}_FILE names {file_name}, which cannot be read: {error.strerror}."
+            ) from error
     return os.environ.get(name, "").strip() or None
 
 

@@ -63,7 +63,9 @@ if IS_PRODUCTION and (len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 5):
 SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS", [])
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", [PORTAL_HOST.split(":")[0]])
 if IS_PRODUCTION and "*" in ALLOWED_HOSTS:
-    raise ImproperlyConfigured("ALLOWED_HOSTS holds “*”, which lets any host name in. Name the portal's own hosts.")
+    raise ImproperlyConfigured(
+        "ALLOWED_HOSTS holds “*”, which lets any host name in. Name the portal's own hosts."
+    )
 if not IS_PRODUCTION:
     ALLOWED_HOSTS += ["localhost", "127.0.0.1", "[::1]", "testserver"]
 CSRF_TRUSTED_ORIGINS = [PORTAL_URL]
@@ -129,14 +131,18 @@ TEMPLATES = [
 ]
 
 # --- Database, cache, queue ------------------------------------------------------------------------------------
-DATABASES = {"default": env.database("DATABASE_URL", required_in_production(f"sqlite:///{VAR_DIR}/portal.sqlite3"))}
+DATABASES = {
+    "default": env.database("DATABASE_URL", required_in_production(f"sqlite:///{VAR_DIR}/portal.sqlite3"))
+}
 IS_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
 
 REDIS_URL = env.text(
     "REDIS_URL", required_in_production(""), help="Where Redis is, such as redis://:password@redis:6379/0."
 )
 if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
-    raise ImproperlyConfigured("REDIS_URL is not a redis:// address. Give it as redis://:password@host:6379/0.")
+    raise ImproperlyConfigured(
+        "REDIS_URL is not a redis:// address. Give it as redis://:password@host:6379/0."
+    )
 
 # A page never waits longer than this on Redis, hung or not.
 REDIS_SOCKET = {"socket_timeout": 2, "socket_connect_timeout": 2}
@@ -168,7 +174,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 if REDIS_URL:
     CELERY_BROKER_URL = REDIS_URL
     # The shortest visibility timeout of all apps on a broker wins, and no task here runs longer than two minutes.
-    CELERY_BROKER_TRANSPORT_OPTIONS = {
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
         **REDIS_SOCKET,
         "visibility_timeout": 300,
         "unacked_restore_throttle": 1,
@@ -253,10 +259,12 @@ EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", IS_PRODUCTION)
 EMAIL_TIMEOUT = 10
 # Without a mail server (never in production) mail and texts go to the development page.
 EMAIL_BACKEND = (
-    "django.core.mail.backends.smtp.EmailBackend" if EMAIL_HOST else "booking.messaging.development.EmailBackend"
+    "django.core.mail.backends.smtp.EmailBackend"
+    if EMAIL_HOST
+    else "booking.messaging.development.EmailBackend"
 )
 
-SMS_API_URL = env.web_address("SMS_API_URL", "" if IS_PRODUCTION else "", help="")
+SMS_API_URL = env.web_address("SMS_API_URL", "")
 SMS_ACCOUNT_SID = env.text("SMS_ACCOUNT_SID", "")
 SMS_AUTH_TOKEN = env.text("SMS_AUTH_TOKEN", "")
 SMS_FROM = env.text("SMS_FROM", "")
@@ -366,7 +374,10 @@ LOGGING = {
             "filters": ["correlation"],
         }
     },
-    "root": {"handlers": ["stderr"], "level": env.one_of("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")},
+    "root": {
+        "handlers": ["stderr"],
+        "level": env.one_of("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"),
+    },
     "loggers": {
         # Django's own request log carries paths and mails carry settings; neither belongs in a log of ours.
         "django.request": {"level": "ERROR"},

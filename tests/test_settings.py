@@ -44,7 +44,9 @@ def run(*args: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
 
 def test_production_settings_pass_the_deployment_check() -> None:
     done = run("manage.py", "check", "--deploy", "--fail-level", "WARNING")
-    assert (done.returncode, done.stdout) == (0, "System check identified no issues (0 silenced).\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "System check identified no issues (0 silenced).\n"), (
+        done.stderr
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in PRODUCTION if name != "PORTAL_MODE"])
@@ -96,7 +98,11 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text(PRODUCTION["EHR_CLIENT_SECRET"] + "\n")
     code = "import django; django.setup(); from booking import ehr; print(ehr.configured().client_secret)"
-    changes = {"EHR_CLIENT_SECRET": None, "EHR_CLIENT_SECRET_FILE": str(secret), "DJANGO_SETTINGS_MODULE": "portal.settings"}
+    changes = {
+        "EHR_CLIENT_SECRET": None,
+        "EHR_CLIENT_SECRET_FILE": str(secret),
+        "DJANGO_SETTINGS_MODULE": "portal.settings",
+    }
     done = run("-c", code, **changes)
     assert done.stdout == "very-secret-client\n", done.stderr
 

@@ -48,7 +48,9 @@ class SchedulingPolicyAdmin(admin.ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: SchedulingPolicy | None = None) -> bool:
         return False
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
         return redirect("admin:booking_schedulingpolicy_change", SchedulingPolicy.current().pk)
 
 
@@ -72,16 +74,36 @@ class ScheduleInline(FromTheEhr):
 
 @admin.register(ClinicianRecord)
 class ClinicianAdmin(admin.ModelAdmin):
-    list_display = ["name", "fields_of_care", "licensed_in", "held_by", "accepts_new_patients", "is_bookable", "is_active"]
-    list_filter = ["is_bookable", "is_active", "specialties", "licenses__jurisdiction", "accepts_new_patients"]
+    list_display = [
+        "name",
+        "fields_of_care",
+        "licensed_in",
+        "held_by",
+        "accepts_new_patients",
+        "is_bookable",
+        "is_active",
+    ]
+    list_filter = [
+        "is_bookable",
+        "is_active",
+        "specialties",
+        "licenses__jurisdiction",
+        "accepts_new_patients",
+    ]
     search_fields = ["name", "family_name"]
     filter_horizontal = ["specialties", "declined_reasons"]
     inlines = [LicenseInline, ScheduleInline]
     readonly_fields = ["name", "credentials", "languages", "ehr_ref", "ehr_room_url", "is_active"]
     actions = ["sync_now"]
     fieldsets = [
-        ("From the EHR", {"fields": ["name", "credentials", "languages", "ehr_ref", "ehr_room_url", "is_active"]}),
-        ("Set here", {"fields": ["is_bookable", ("by_video", "in_person", "by_phone"), "accepts_new_patients"]}),
+        (
+            "From the EHR",
+            {"fields": ["name", "credentials", "languages", "ehr_ref", "ehr_room_url", "is_active"]},
+        ),
+        (
+            "Set here",
+            {"fields": ["is_bookable", ("by_video", "in_person", "by_phone"), "accepts_new_patients"]},
+        ),
         (None, {"fields": ["specialties", "declined_reasons", "room_url"]}),
     ]
 
@@ -100,11 +122,18 @@ class ClinicianAdmin(admin.ModelAdmin):
 
     @admin.display(description="licensed in")
     def licensed_in(self, clinician: ClinicianRecord) -> str:
-        return ", ".join(sorted({row.jurisdiction for row in clinician.licenses.all()})) or "nowhere: never offered"
+        return (
+            ", ".join(sorted({row.jurisdiction for row in clinician.licenses.all()}))
+            or "nowhere: never offered"
+        )
 
     @admin.display(description="held by")
     def held_by(self, clinician: ClinicianRecord) -> str:
-        offered = [("video", clinician.by_video), ("in person", clinician.in_person), ("phone", clinician.by_phone)]
+        offered = [
+            ("video", clinician.by_video),
+            ("in person", clinician.in_person),
+            ("phone", clinician.by_phone),
+        ]
         return ", ".join(words for words, is_offered in offered if is_offered) or "nothing: never offered"
 
     @admin.action(description="Read the whole directory from the EHR now")

@@ -25,9 +25,15 @@ MODALITY_LABELS = {Modality.VIDEO: "Video", Modality.IN_PERSON: "In person", Mod
 class ReasonModalityFormSet(BaseInlineFormSet):
     def clean(self) -> None:
         super().clean()
-        kept = [form for form in self.forms if form.cleaned_data.get("modality") and not form.cleaned_data.get("DELETE")]
+        kept = [
+            form
+            for form in self.forms
+            if form.cleaned_data.get("modality") and not form.cleaned_data.get("DELETE")
+        ]
         if not any(self.errors) and not kept:
-            raise ValidationError("Give at least one way to hold the visit, or patients cannot choose this reason.")
+            raise ValidationError(
+                "Give at least one way to hold the visit, or patients cannot choose this reason."
+            )
 
 
 class DurationRuleFormSet(BaseInlineFormSet):
@@ -42,9 +48,13 @@ class DurationRuleFormSet(BaseInlineFormSet):
             rule = form.cleaned_data
             if not rule or rule.get("DELETE") or form.errors:
                 continue
-            conditions = tuple(rule.get(name) or None for name in ("clinician", "specialty", "modality", "patient_kind"))
+            conditions = tuple(
+                rule.get(name) or None for name in ("clinician", "specialty", "modality", "patient_kind")
+            )
             if not any(conditions):
-                form.add_error(None, "A rule needs at least one condition. Change the reason's own length instead.")
+                form.add_error(
+                    None, "A rule needs at least one condition. Change the reason's own length instead."
+                )
             if conditions in seen:
                 other = seen[conditions].cleaned_data["minutes"]
                 form.add_error(
@@ -61,7 +71,9 @@ class DurationRuleFormSet(BaseInlineFormSet):
         if rule.get("modality") and rule["modality"] not in offered:
             form.add_error("modality", "This reason is not held this way, so the rule could never apply.")
         if specialty and specialty not in specialties:
-            form.add_error("specialty", "This reason does not belong to that specialty, so the rule could never apply.")
+            form.add_error(
+                "specialty", "This reason does not belong to that specialty, so the rule could never apply."
+            )
         if clinician is None:
             return
         theirs = set(clinician.specialties.all())
@@ -105,7 +117,16 @@ class DurationRuleInline(admin.TabularInline):
 
 @admin.register(VisitReasonRecord)
 class VisitReasonAdmin(admin.ModelAdmin):
-    list_display = ["label", "ways", "length", "taken_by", "clinicians", "coding_code", "is_common", "is_active"]
+    list_display = [
+        "label",
+        "ways",
+        "length",
+        "taken_by",
+        "clinicians",
+        "coding_code",
+        "is_common",
+        "is_active",
+    ]
     list_filter = ["is_active", "is_common", "specialties", "modalities__modality"]
     search_fields = ["label", "synonyms", "coding_code", "code"]
     prepopulated_fields = {"code": ["label"]}
@@ -154,10 +175,12 @@ class VisitReasonAdmin(admin.ModelAdmin):
     @admin.display(description="Which rule wins")
     def winning_rules(self, reason: VisitReasonRecord) -> SafeString | str:
         """Every case the saved rules tell apart, the minutes it gets and the rule that says so."""
-        if reason.pk is None:
+        if reason._state.adding:
             return "Save the reason first; then every case and the rule that decides it are listed here."
         rows = list(_cases(reason))
-        body = format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td><b>{}</b></td><td>{}</td></tr>", rows)
+        body = format_html_join(
+            "", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td><b>{}</b></td><td>{}</td></tr>", rows
+        )
         return format_html(
             '<div class="module"><table><caption>As saved</caption><thead><tr><th scope="col">Clinician</th>'
             '<th scope="col">Specialty</th><th scope="col">Held by</th><th scope="col">Patient</th>'
@@ -178,7 +201,9 @@ def _cases(reason: VisitReasonRecord) -> Iterable[tuple[str, str, str, str, int,
                 continue
             for modality in term.appointment_types:
                 for kind in kinds:
-                    case = VisitCase(clinician.pk if clinician else -1, frozenset({specialty.code}), modality, kind)
+                    case = VisitCase(
+                        clinician.pk if clinician else -1, frozenset({specialty.code}), modality, kind
+                    )
                     rule = winning_rule(term.rules, case)
                     yield (
                         str(clinician) if clinician else "Anyone else" if named else "Anyone",

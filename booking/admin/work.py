@@ -32,7 +32,8 @@ class ReadOnly(admin.ModelAdmin):
 
 class EventInline(admin.TabularInline):
     model = BookingEvent
-    fields = readonly_fields = ["at", "old_state", "new_state", "actor", "note"]
+    fields = ("at", "old_state", "new_state", "actor", "note")
+    readonly_fields = fields
     extra = 0
     can_delete = False
 
@@ -42,7 +43,16 @@ class EventInline(admin.TabularInline):
 
 @admin.register(Booking)
 class BookingAdmin(ReadOnly):
-    list_display = ["id", "state", "clinician", "starts_at", "submitted_at", "appointment_ref", "failure", "posts"]
+    list_display = [
+        "id",
+        "state",
+        "clinician",
+        "starts_at",
+        "submitted_at",
+        "appointment_ref",
+        "failure",
+        "posts",
+    ]
     list_filter = ["state", "modality", "clinician"]
     list_select_related = ["clinician"]
     date_hierarchy = "starts_at"
@@ -65,7 +75,9 @@ class BookingAdmin(ReadOnly):
             found, missing = found + is_found, missing + (not is_found)
         messages.info(request, f"Found and confirmed: {found}. Not in the EHR: {missing}.")
 
-    @admin.action(description="Close the chosen bookings that need staff as not booked, and tell the patients")
+    @admin.action(
+        description="Close the chosen bookings that need staff as not booked, and tell the patients"
+    )
     def close_as_not_booked(self, request: HttpRequest, queryset: QuerySet[Booking]) -> None:
         closed = 0
         for booking in queryset.filter(state=BookingState.NEEDS_STAFF):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from enum import Enum, auto
 
 from django.conf import settings
 from django.db import transaction
@@ -18,10 +17,16 @@ from django.utils import timezone
 from booking import board, ehr, video
 from booking.models import Booking, SchedulingPolicy
 from booking.models.bookings import Visitor
-from booking.scheduling.eligibility import Visit
-from booking.scheduling.errors import EhrRejected, EhrUnavailable, OutcomeUnknown, Refusal, RefusalCode, TimeTaken
+from booking.scheduling.errors import (
+    EhrRejected,
+    EhrUnavailable,
+    OutcomeUnknown,
+    Refusal,
+    RefusalCode,
+    TimeTaken,
+)
 from booking.scheduling.lifecycle import BookingState
-from booking.scheduling.terms import AppointmentRequest, Modality, PatientKind
+from booking.scheduling.terms import AppointmentRequest, Modality
 
 from . import hold_slot, notify
 
@@ -29,35 +34,35 @@ log = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
 
 
-def visit_of(booking: Booking) -> Visit:
-    return Visit(
-        reason=booking.reason.to_term(),
-        jurisdiction=booking.jurisdiction,
-        zone=booking.zone,
-        modality=Modality(booking.modality),
-        specialty=booking.specialty or None,
-        patient_kind=PatientKind(booking.patient_kind) if booking.patient_kind else None,
-    )
-
-
 def submit(booking: Booking, *, visitor: Visitor, clock: Clock) -> Booking:
     """Book what is held. Safe to call again at any time: only a booking that is held is ever submitted.
 
-    Raises ``Refusal(HOLD_ENDED)`` when the hold ended and the time is gone, and ``EhrUnavailable`` when the EHR
-    surely did nothing and the hold still stands. Any other outcome is in the state of the booking returned.
+    A hold that ended is renewed if its time is still free, so the booking returned may be another one. Raises
+    ``Refusal(HOLD_ENDED)`` when it is not, and ``EhrUnavailable`` when the EHR surely did nothing and the hold still
+    stands. Any other outcome is in the state of the booking returned.
     """
-    booking = Booking.objects.of(visitor).select_related("clinician", "schedule", "patient", "reason").get(pk=booking.pk)
+    now = clock()
+    booking = (
+        Booking.objects.of(visitor)
+        .select_related("clinician", "schedule", "patient", "reason")
+        .get(pk=booking.pk)
+    )
+    if booking.status is BookingState.EXPIRED or (
+        booking.status is BookingState.HELD and not booking.is_live_hold(now)
+    ):
+        try:
+            booking = hold_slot.renew(booking, visitor=visitor, now=now)
+        except Refusal as refusal:
+            raise Refusal(RefusalCode.HOLD_ENDED) from refusal
     if booking.status is not BookingState.HELD:
         return booking
     if booking.patient is None or booking.contact_verified_at is None:
         raise Refusal(RefusalCode.NOT_OFFERED)
-    now = clock()
-    begun = _begin(booking, now)
-    if begun is _Begun.BY_ANOTHER:
+    if not _begin(booking, now):
         booking.refresh_from_db()
+        if booking.state == BookingState.EXPIRED:
+            raise Refusal(RefusalCode.HOLD_ENDED)
         return booking
-    if begun is _Begun.TOO_LATE:
-        raise Refusal(RefusalCode.HOLD_ENDED)
     try:
         last_look(booking, now=now)
         return create(booking, clock=clock)
@@ -71,48 +76,22 @@ def submit(booking: Booking, *, visitor: Visitor, clock: Clock) -> Booking:
         raise
 
 
-class _Begun(Enum):
-    NOW = auto()
-    BY_ANOTHER = auto()
-    TOO_LATE = auto()
-
-
-def _begin(booking: Booking, now: datetime) -> _Begun:
-    """Under the clinician's lock, turn the hold into an attempt, unless it ended and somebody else has the time."""
-    with transaction.atomic():
-        hold_slot.lock_clinician(booking.clinician_id)
-        if not booking.is_live_hold(now) and not _claim_again(booking, now):
-            return _Begun.TOO_LATE if booking.move(BookingState.EXPIRED, actor="system") else _Begun.BY_ANOTHER
-        moved = booking.move(
-            BookingState.SUBMITTING,
-            actor="patient",
-            submitted_at=now,
-            # Should this process die, reconcile takes over once every call below must have ended.
-            look_up_at=now + timedelta(seconds=5 * settings.EHR_TOTAL_SECONDS + settings.EHR_REST_SECONDS),
-            video_url=booking.video_url or _video_url(booking),
-        )
-        return _Begun.NOW if moved else _Begun.BY_ANOTHER
+def _begin(booking: Booking, now: datetime) -> bool:
+    """Turn the hold into an attempt, on record before any call; False when it is a hold no more."""
+    return booking.move(
+        BookingState.SUBMITTING,
+        actor="patient",
+        submitted_at=now,
+        # Should this process die, reconcile takes over once every call below must have ended.
+        look_up_at=now + timedelta(seconds=5 * settings.EHR_TOTAL_SECONDS + settings.EHR_REST_SECONDS),
+        video_url=booking.video_url or _video_url(booking),
+    )
 
 
 def last_look(booking: Booking, *, now: datetime) -> None:
     """Our rules and the EHR's free times once more, just before a create. Raises ``Refusal``."""
     choice = hold_slot.Choice(booking.schedule_id, booking.starts_at)
-    hold_slot.check_offer(visit_of(booking), choice, now=now, apart_from=[booking.pk])
-
-
-def _claim_again(booking: Booking, now: datetime) -> bool:
-    """Under the lock: whether a hold that ended may go on, because nobody took its time meanwhile."""
-    buffer = SchedulingPolicy.current().to_term().buffer
-    hold_slot.expire_overlapping(
-        booking.clinician_id, booking.starts_at, booking.ends_at, now, apart_from=[booking.pk]
-    )
-    others = Booking.objects.claiming(now).exclude(pk=booking.pk)
-    return (
-        booking.starts_at > now
-        and not others.overlapping(
-            booking.clinician_id, booking.starts_at - buffer, booking.ends_at + buffer
-        ).exists()
-    )
+    hold_slot.check_offer(booking.to_visit(), choice, now=now, apart_from=[booking.pk])
 
 
 def _video_url(booking: Booking) -> str:

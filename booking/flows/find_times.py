@@ -61,7 +61,10 @@ def modalities_open(visit: Visit) -> list[Modality]:
         modality
         for modality in Modality
         if weigh(
-            people, Visit(visit.reason, visit.jurisdiction, visit.zone, modality, visit.specialty, visit.patient_kind)
+            people,
+            Visit(
+                visit.reason, visit.jurisdiction, visit.zone, modality, visit.specialty, visit.patient_kind
+            ),
         ).eligible
     ]
 

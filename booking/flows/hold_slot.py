@@ -61,14 +61,10 @@ def lock_clinician(clinician_id: int) -> None:
     ClinicianRecord.objects.select_for_update().only("pk").get(pk=clinician_id)
 
 
-def expire_overlapping(
-    clinician_id: int, starts_at: datetime, ends_at: datetime, now: datetime, apart_from: Collection[UUID] = ()
-) -> None:
+def expire_overlapping(clinician_id: int, starts_at: datetime, ends_at: datetime, now: datetime) -> None:
     """Close the holds in the way whose time is up. Nobody else need have done it yet."""
-    lapsed = (
-        Booking.objects.overlapping(clinician_id, starts_at, ends_at)
-        .filter(state=BookingState.HELD, hold_expires_at__lte=now)
-        .exclude(pk__in=apart_from)
+    lapsed = Booking.objects.overlapping(clinician_id, starts_at, ends_at).filter(
+        state=BookingState.HELD, hold_expires_at__lte=now
     )
     for booking in lapsed:
         booking.move(BookingState.EXPIRED, actor="system", note="hold ended")
@@ -85,7 +81,10 @@ def is_free(offer: Offer, *, policy: Policy, now: datetime, apart_from: Collecti
     zone = offer.schedule.zone
     nearby = claims.overlapping(clinician_id, starts_at - timedelta(days=1), ends_at + timedelta(days=1))
     on = local_day(starts_at, zone)
-    return sum(local_day(start, zone) == on for start in nearby.values_list("starts_at", flat=True)) < policy.daily_cap
+    return (
+        sum(local_day(start, zone) == on for start in nearby.values_list("starts_at", flat=True))
+        < policy.daily_cap
+    )
 
 
 def clinician_of(choice: Choice) -> int | None:
@@ -97,7 +96,9 @@ def check_offer(visit: Visit, choice: Choice, *, now: datetime, apart_from: Coll
 
     Raises ``Refusal`` with the reason, or ``EhrUnavailable``. Reads only; no lock is held.
     """
-    record = ClinicianRecord.objects.bookable().with_directory().filter(schedules__id=choice.schedule_id).first()
+    record = (
+        ClinicianRecord.objects.bookable().with_directory().filter(schedules__id=choice.schedule_id).first()
+    )
     if record is None:
         raise Refusal(RefusalCode.NOT_OFFERED)
     clinician = record.to_term()
@@ -149,13 +150,19 @@ def hold(visit: Visit, choice: Choice, *, visitor: Visitor, now: datetime) -> Bo
         offer = check_offer(visit, choice, now=now, apart_from=own)
     except Refusal:
         # What the page showed was no longer so: let the next one ask the EHR again.
-        board.mark_stale(ScheduleRecord.objects.filter(pk=choice.schedule_id).values_list("ehr_ref", flat=True))
+        board.mark_stale(
+            ScheduleRecord.objects.filter(pk=choice.schedule_id).values_list("ehr_ref", flat=True)
+        )
         raise
     policy = SchedulingPolicy.current()
     expires_at = now + timedelta(minutes=policy.hold_minutes)
     with transaction.atomic():
         lock_clinician(offer.clinician.id)
         expire_overlapping(offer.clinician.id, offer.starts_at, offer.ends_at, now)
+        # Two presses of one button: whoever comes second finds the hold of the first.
+        twin = Booking.objects.of(visitor).claiming(now).exclude(pk__in=own)
+        for booking in twin.filter(schedule_id=choice.schedule_id, starts_at=choice.starts_at):
+            return booking
         for booking in mine:
             release(booking, note="chose another time")
         if not is_free(offer, policy=policy.to_term(), now=now, apart_from=own):
@@ -179,6 +186,36 @@ def hold(visit: Visit, choice: Choice, *, visitor: Visitor, now: datetime) -> Bo
         )
         BookingEvent.objects.create(booking=booking, new_state=BookingState.HELD, actor="patient")
     return booking
+
+
+def renew(booking: Booking, *, visitor: Visitor, now: datetime) -> Booking:
+    """A hold like one that ended, for the same person, if the time is still free.
+
+    Raises ``Refusal`` or ``EhrUnavailable``. If this visitor has since claimed the time anew, that booking is given.
+    """
+    if booking.status is BookingState.HELD:
+        booking.move(BookingState.EXPIRED, actor="system", note="hold ended")
+    again = (
+        Booking.objects.of(visitor)
+        .claiming(now)
+        .filter(schedule_id=booking.schedule_id, starts_at=booking.starts_at)
+    )
+    renewed = again.first() or hold(
+        booking.to_visit(), Choice(booking.schedule_id, booking.starts_at), visitor=visitor, now=now
+    )
+    if renewed.status is BookingState.HELD and renewed.patient is None:
+        kept = (
+            "patient",
+            "user",
+            "contact_channel",
+            "contact_value",
+            "contact_verified_at",
+            "text_consent_at",
+        )
+        for name in kept:
+            setattr(renewed, name, getattr(booking, name))
+        renewed.save(update_fields=kept)
+    return renewed
 
 
 def _is_same(booking: Booking, visit: Visit, choice: Choice) -> bool:
@@ -218,9 +255,9 @@ def leave(booking: Booking, *, now: datetime) -> None:
 def resume(booking: Booking, *, now: datetime) -> None:
     """The browser is here: the hold, if it is still live, lasts as long as it was promised to."""
     if booking.is_live_hold(now) and booking.hold_expires_at != booking.hold_full_expires_at:
-        restored = Booking.objects.filter(pk=booking.pk, state=BookingState.HELD, hold_expires_at__gt=now).update(
-            hold_expires_at=booking.hold_full_expires_at
-        )
+        restored = Booking.objects.filter(
+            pk=booking.pk, state=BookingState.HELD, hold_expires_at__gt=now
+        ).update(hold_expires_at=booking.hold_full_expires_at)
         if restored:
             booking.hold_expires_at = booking.hold_full_expires_at
 

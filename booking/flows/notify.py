@@ -64,7 +64,9 @@ def deliver(*, now: datetime, most: int = 50) -> int:
 
 def _claim(now: datetime, most: int) -> list[Message]:
     """Lease due rows to this worker. ``fence`` grows with each lease, so that a late worker cannot overwrite."""
-    ready = Message.objects.filter(Q(lease_until=None) | Q(lease_until__lte=now), state=Message.State.DUE, due_at__lte=now)
+    ready = Message.objects.filter(
+        Q(lease_until=None) | Q(lease_until__lte=now), state=Message.State.DUE, due_at__lte=now
+    )
     with transaction.atomic():
         rows = list(ready.select_for_update(skip_locked=True).order_by("due_at")[:most])
         for row in rows:
@@ -93,7 +95,11 @@ def _send(message: Message, now: datetime) -> bool:
     try:
         return bool(
             ours.update(
-                state=Message.State.SENT, sent_at=now, lease_until=None, provider_id=provider_id[:100], last_error=""
+                state=Message.State.SENT,
+                sent_at=now,
+                lease_until=None,
+                provider_id=provider_id[:100],
+                last_error="",
             )
         )
     except DatabaseError:

@@ -65,10 +65,10 @@ def _lease(booking: Booking, now: datetime) -> bool:
 def settle(booking: Booking, *, clock: Clock) -> None:
     """One look-up of one booking, and what follows from it."""
     now = clock()
-    if booking.status is BookingState.SUBMITTING:
-        # The process that submitted it is gone, and with it the knowledge of what the EHR said.
-        if not booking.move(BookingState.UNCONFIRMED, actor="system", note="taken over"):
-            return
+    # Still submitting: the process that sent it is gone, and with it the knowledge of what the EHR said.
+    is_abandoned = booking.status is BookingState.SUBMITTING
+    if is_abandoned and not booking.move(BookingState.UNCONFIRMED, actor="system", note="taken over"):
+        return
     try:
         records = ehr.gateway().find_appointments(booking.pk)
     except EhrFailure as error:
@@ -98,7 +98,9 @@ def look_up_for_staff(booking: Booking, *, clock: Clock) -> bool:
 def close_for_staff(booking: Booking, *, actor: str, now: datetime) -> bool:
     """Staff found that there is no visit and will be none: free the time and tell the patient."""
     with transaction.atomic():
-        moved = booking.move(BookingState.REFUSED, actor=actor, note="closed by staff", failure="not_accepted")
+        moved = booking.move(
+            BookingState.REFUSED, actor=actor, note="closed by staff", failure="not_accepted"
+        )
         if moved:
             notify.owe(booking, "not_booked", now=now)
     return moved

@@ -43,13 +43,19 @@ def sync_directory() -> SyncReport:
 def _locations(directory: Directory, report: SyncReport) -> None:
     seen = [_location(listing).pk for listing in directory.locations]
     report.locations = len(seen)
-    report.retired += LocationRecord.objects.exclude(pk__in=seen).filter(is_active=True).update(is_active=False)
+    report.retired += (
+        LocationRecord.objects.exclude(pk__in=seen).filter(is_active=True).update(is_active=False)
+    )
 
 
 def _location(listing: LocationListing) -> LocationRecord:
     record = LocationRecord.objects.filter(ehr_ref=listing.ref).first() or LocationRecord(ehr_ref=listing.ref)
     record.name = listing.name
-    town = " ".join(filter(None, (f"{listing.city},", listing.jurisdiction, listing.postal_code))) if listing.city else ""
+    town = (
+        " ".join(filter(None, (f"{listing.city},", listing.jurisdiction, listing.postal_code)))
+        if listing.city
+        else ""
+    )
     record.address = "\n".join(filter(None, (*listing.address_lines, town)))
     record.jurisdiction = listing.jurisdiction
     record.is_active = listing.is_active
@@ -87,7 +93,9 @@ def _clinicians(directory: Directory, report: SyncReport) -> None:
         if not record.specialties.exists():
             report.without_specialty.append(listing.name)
     report.clinicians = len(seen)
-    report.retired += ClinicianRecord.objects.exclude(pk__in=seen).filter(is_active=True).update(is_active=False)
+    report.retired += (
+        ClinicianRecord.objects.exclude(pk__in=seen).filter(is_active=True).update(is_active=False)
+    )
 
 
 def _clinician(listing: PractitionerListing) -> ClinicianRecord:
@@ -121,8 +129,11 @@ def _schedules(directory: Directory, report: SyncReport) -> None:
             report.unmatched_schedules.append(listing.ref)
             continue
         record, _ = ScheduleRecord.objects.update_or_create(
-            ehr_ref=listing.ref, defaults={"clinician_id": clinician, "location_id": location, "is_active": True}
+            ehr_ref=listing.ref,
+            defaults={"clinician_id": clinician, "location_id": location, "is_active": True},
         )
         seen.append(record.pk)
     report.schedules = len(seen)
-    report.retired += ScheduleRecord.objects.exclude(pk__in=seen).filter(is_active=True).update(is_active=False)
+    report.retired += (
+        ScheduleRecord.objects.exclude(pk__in=seen).filter(is_active=True).update(is_active=False)
+    )

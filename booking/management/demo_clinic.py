@@ -42,7 +42,12 @@ class DemoReason:
 
 
 SPECIALTIES = (
-    DemoSpecialty("family", "Family medicine", "Everyday health, checkups, colds, refills", "207Q00000X, 363LF0000X, 363AM0700X"),
+    DemoSpecialty(
+        "family",
+        "Family medicine",
+        "Everyday health, checkups, colds, refills",
+        "207Q00000X, 363LF0000X, 363AM0700X",
+    ),
     DemoSpecialty("dermatology", "Skin care", "Rashes, moles, acne", "207N00000X"),
     DemoSpecialty("psychiatry", "Mental health", "Worry, low mood, attention, sleep", "2084P0800X"),
     DemoSpecialty("cardiology", "Heart care", "Heartbeat, blood pressure, cholesterol", "207RC0000X"),

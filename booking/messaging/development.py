@@ -26,7 +26,14 @@ def _folder() -> Path:
 def keep(channel: str, to: str, subject: str, body: str) -> str:
     now = timezone.now()
     name = f"{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"
-    entry = {"id": name, "channel": channel, "to": to, "subject": subject, "body": body, "sent_at": now.isoformat()}
+    entry = {
+        "id": name,
+        "channel": channel,
+        "to": to,
+        "subject": subject,
+        "body": body,
+        "sent_at": now.isoformat(),
+    }
     folder = _folder()
     draft = folder / f".{name}"
     draft.write_text(json.dumps(entry), encoding="utf-8")

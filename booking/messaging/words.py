@@ -6,7 +6,11 @@ from booking.models import Booking
 from booking.scheduling.clock import when_words
 from booking.scheduling.terms import Modality
 
-MODALITY_WORDS = {Modality.VIDEO: "Video visit", Modality.IN_PERSON: "Visit in person", Modality.PHONE: "Phone visit"}
+MODALITY_WORDS = {
+    Modality.VIDEO: "Video visit",
+    Modality.IN_PERSON: "Visit in person",
+    Modality.PHONE: "Phone visit",
+}
 
 
 def zone_of(booking: Booking) -> str:

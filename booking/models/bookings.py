@@ -15,8 +15,9 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.urls import reverse
 
+from booking.scheduling.eligibility import Visit
 from booking.scheduling.lifecycle import CLAIMING, BookingState, check
-from booking.scheduling.terms import Claim, Modality
+from booking.scheduling.terms import Claim, Modality, PatientKind
 
 from .directory import ClinicianRecord, ScheduleRecord
 from .people import PatientRecord, User
@@ -50,7 +51,9 @@ class BookingQuerySet(models.QuerySet["Booking"]):
     def overlapping(self, clinician_id: int, starts_at: datetime, ends_at: datetime) -> BookingQuerySet:
         return self.filter(clinician_id=clinician_id, starts_at__lt=ends_at, ends_at__gt=starts_at)
 
-    def claims(self, clinician_ids: Collection[int], first: datetime, last: datetime, now: datetime) -> list[Claim]:
+    def claims(
+        self, clinician_ids: Collection[int], first: datetime, last: datetime, now: datetime
+    ) -> list[Claim]:
         rows = (
             self.claiming(now)
             .filter(clinician_id__in=clinician_ids, starts_at__lt=last, ends_at__gt=first)
@@ -81,7 +84,9 @@ class Booking(models.Model):
     hold_full_expires_at = models.DateTimeField()
     hold_is_extended = models.BooleanField(default=False)
 
-    patient = models.ForeignKey(PatientRecord, on_delete=models.PROTECT, null=True, blank=True, related_name="bookings")
+    patient = models.ForeignKey(
+        PatientRecord, on_delete=models.PROTECT, null=True, blank=True, related_name="bookings"
+    )
     contact_channel = models.CharField(max_length=10, blank=True)
     contact_value = models.CharField(max_length=254, blank=True)
     contact_verified_at = models.DateTimeField(null=True, blank=True)
@@ -114,9 +119,12 @@ class Booking(models.Model):
                 condition=Q(state__in=sorted(CLAIMING)),
                 name="booking_one_claim_per_start",
             ),
-            models.CheckConstraint(condition=Q(ends_at__gt=models.F("starts_at")), name="booking_ends_after_start"),
             models.CheckConstraint(
-                condition=~Q(state=BookingState.BOOKED) | ~Q(appointment_ref=""), name="booking_booked_has_appointment"
+                condition=Q(ends_at__gt=models.F("starts_at")), name="booking_ends_after_start"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=BookingState.BOOKED) | ~Q(appointment_ref=""),
+                name="booking_booked_has_appointment",
             ),
         ]
 
@@ -132,6 +140,17 @@ class Booking(models.Model):
 
     def is_live_hold(self, now: datetime) -> bool:
         return self.state == BookingState.HELD and self.hold_expires_at > now
+
+    def to_visit(self) -> Visit:
+        """What the patient asked for, to weigh it again."""
+        return Visit(
+            reason=self.reason.to_term(),
+            jurisdiction=self.jurisdiction,
+            zone=self.zone,
+            modality=Modality(self.modality),
+            specialty=self.specialty or None,
+            patient_kind=PatientKind(self.patient_kind) if self.patient_kind else None,
+        )
 
     @property
     def is_by_video(self) -> bool:
@@ -172,7 +191,7 @@ class BookingEvent(models.Model):
         return f"{self.old_state or 'new'} to {self.new_state}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        if self.pk is not None:
+        if not self._state.adding:
             raise TypeError("booking events are only ever added")
         super().save(*args, **kwargs)
 

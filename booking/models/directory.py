@@ -64,7 +64,9 @@ class LocationRecord(models.Model):
     name = models.CharField(max_length=200)
     address = models.TextField(blank=True)
     jurisdiction = models.CharField("state", max_length=2, blank=True, choices=JURISDICTION_CHOICES)
-    time_zone = models.CharField(max_length=50, validators=[validate_zone], help_text="Such as America/Chicago.")
+    time_zone = models.CharField(
+        max_length=50, validators=[validate_zone], help_text="Such as America/Chicago."
+    )
     is_active = models.BooleanField(default=True)
 
     class Meta:
@@ -81,9 +83,14 @@ class ClinicianQuerySet(models.QuerySet["ClinicianRecord"]):
 
     def with_directory(self) -> ClinicianQuerySet:
         """Everything ``to_term`` reads, in a fixed number of queries."""
-        live = ScheduleRecord.objects.filter(is_active=True, location__is_active=True).select_related("location")
+        live = ScheduleRecord.objects.filter(is_active=True, location__is_active=True).select_related(
+            "location"
+        )
         return self.prefetch_related(
-            "licenses", "specialties", "declined_reasons", Prefetch("schedules", queryset=live, to_attr="live_schedules")
+            "licenses",
+            "specialties",
+            "declined_reasons",
+            Prefetch("schedules", queryset=live, to_attr="live_schedules"),
         )
 
 
@@ -100,14 +107,19 @@ class ClinicianRecord(models.Model):
 
     is_bookable = models.BooleanField("can be booked online", default=True)
     room_url = models.URLField(
-        "video room", blank=True, max_length=500, help_text="Used instead of the EHR's. Leave empty to keep that one."
+        "video room",
+        blank=True,
+        max_length=500,
+        help_text="Used instead of the EHR's. Leave empty to keep that one.",
     )
     by_video = models.BooleanField("sees patients by video", default=True)
     in_person = models.BooleanField("sees patients in person", default=True)
     by_phone = models.BooleanField("sees patients by phone", default=True)
     accepts_new_patients = models.BooleanField(default=True)
-    declined_reasons = models.ManyToManyField(
-        "VisitReasonRecord", blank=True, help_text="Reasons this clinician does not take, whatever their specialty."
+    declined_reasons: models.ManyToManyField[VisitReasonRecord, VisitReasonRecord] = models.ManyToManyField(
+        "VisitReasonRecord",
+        blank=True,
+        help_text="Reasons this clinician does not take, whatever their specialty.",
     )
 
     objects = ClinicianQuerySet.as_manager()
@@ -130,7 +142,11 @@ class ClinicianRecord(models.Model):
         return self.room_url or self.ehr_room_url
 
     def to_term(self) -> Clinician:
-        offered = {Modality.VIDEO: self.by_video, Modality.IN_PERSON: self.in_person, Modality.PHONE: self.by_phone}
+        offered = {
+            Modality.VIDEO: self.by_video,
+            Modality.IN_PERSON: self.in_person,
+            Modality.PHONE: self.by_phone,
+        }
         return Clinician(
             id=self.pk,
             ref=self.ehr_ref,

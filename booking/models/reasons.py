@@ -32,12 +32,16 @@ class ReasonQuerySet(models.QuerySet["VisitReasonRecord"]):
 
 
 class VisitReasonRecord(models.Model):
-    code = models.SlugField("short name", max_length=50, unique=True, help_text="Used inside the portal only.")
+    code = models.SlugField(
+        "short name", max_length=50, unique=True, help_text="Used inside the portal only."
+    )
     label = models.CharField("what patients read", max_length=100, unique=True)
     synonyms = models.TextField(
         blank=True, help_text="Other words a patient might type, one per line or separated by commas."
     )
-    group = models.CharField(max_length=60, blank=True, help_text="The heading it stands under on the first page.")
+    group = models.CharField(
+        max_length=60, blank=True, help_text="The heading it stands under on the first page."
+    )
     is_common = models.BooleanField("show among the common reasons", default=False)
     position = models.PositiveSmallIntegerField(default=0)
     is_active = models.BooleanField("offered to patients", default=True)
@@ -54,7 +58,9 @@ class VisitReasonRecord(models.Model):
         blank=True,
         help_text="Signs that need emergency care, one per line. A patient who has one is told to get help now.",
     )
-    prepare = models.TextField("what to prepare", blank=True, help_text="Shown on the confirmation, one point per line.")
+    prepare = models.TextField(
+        "what to prepare", blank=True, help_text="Shown on the confirmation, one point per line."
+    )
 
     objects = ReasonQuerySet.as_manager()
 
@@ -90,7 +96,9 @@ class ReasonModality(models.Model):
 
     reason = models.ForeignKey(VisitReasonRecord, on_delete=models.CASCADE, related_name="modalities")
     modality = models.CharField(max_length=10, choices=MODALITY_CHOICES)
-    type_system = models.CharField("appointment type system", max_length=200, default="http://snomed.info/sct")
+    type_system = models.CharField(
+        "appointment type system", max_length=200, default="http://snomed.info/sct"
+    )
     type_code = models.CharField("appointment type code", max_length=50)
     type_display = models.CharField("appointment type name", max_length=200, blank=True)
 

@@ -51,7 +51,9 @@ class _Claims:
         )
 
     def count_on(self, clinician_id: int, on: date, zone_name: str) -> int:
-        return sum(local_day(claim.starts_at, zone_name) == on for claim in self._by_clinician.get(clinician_id, ()))
+        return sum(
+            local_day(claim.starts_at, zone_name) == on for claim in self._by_clinician.get(clinician_id, ())
+        )
 
 
 def last_start(visit: Visit, policy: Policy, now: datetime) -> date:
@@ -135,10 +137,16 @@ def by_local_day(offers: Iterable[Offer], zone_name: str) -> dict[date, list[Off
     return dict(days)
 
 
-def nearest(offers: Sequence[Offer], starts_at: datetime, *, clinician_id: int | None = None, count: int = 3) -> list[Offer]:
+def nearest(
+    offers: Sequence[Offer], starts_at: datetime, *, clinician_id: int | None = None, count: int = 3
+) -> list[Offer]:
     """The offers closest to a wanted start; at equal distance the same clinician first, then the earlier."""
     ranked = sorted(
         offers,
-        key=lambda offer: (abs(offer.starts_at - starts_at), offer.clinician.id != clinician_id, offer.starts_at),
+        key=lambda offer: (
+            abs(offer.starts_at - starts_at),
+            offer.clinician.id != clinician_id,
+            offer.starts_at,
+        ),
     )
     return sorted(ranked[:count], key=lambda offer: offer.starts_at)

@@ -108,7 +108,9 @@ def weigh(clinicians: Iterable[Clinician], visit: Visit) -> Eligibility:
     return Eligibility(tuple(eligible), tuple(withheld))
 
 
-def specialties_open(clinicians: Iterable[Clinician], visit: Visit, *, now: datetime, until: datetime) -> dict[str, int]:
+def specialties_open(
+    clinicians: Iterable[Clinician], visit: Visit, *, now: datetime, until: datetime
+) -> dict[str, int]:
     """For each specialty that takes the reason, how many clinicians could see this patient between two instants.
 
     Counted over every modality the reason allows, so that no specialty is hidden by a filter chosen later.

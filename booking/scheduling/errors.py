@@ -1,12 +1,12 @@
 """How things go wrong, told apart by what may be done next.
 
-    SchedulingError
-    ├── Refusal            we say no, for a reason the patient is told, with a way on
-    └── EhrFailure         the EHR did not do what was asked
-        ├── EhrUnavailable     nothing was done; the same call may succeed later
-        ├── EhrRejected        nothing was done; the same call will be rejected again
-        │   └── TimeTaken          ... because the time is no longer free
-        └── OutcomeUnknown     a write went out and no usable answer came: never send it again blindly
+SchedulingError
+├── Refusal            we say no, for a reason the patient is told, with a way on
+└── EhrFailure         the EHR did not do what was asked
+    ├── EhrUnavailable     nothing was done; the same call may succeed later
+    ├── EhrRejected        nothing was done; the same call will be rejected again
+    │   └── TimeTaken          ... because the time is no longer free
+    └── OutcomeUnknown     a write went out and no usable answer came: never send it again blindly
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ class Refusal(SchedulingError):
     def __init__(self, code: RefusalCode) -> None:
         super().__init__(str(code))
         self.code = code
-        self.can_retry = code not in {RefusalCode.NOT_LICENSED, RefusalCode.NOT_OFFERED, RefusalCode.NOT_ACCEPTED}
+        self.can_retry = code not in {
+            RefusalCode.NOT_LICENSED,
+            RefusalCode.NOT_OFFERED,
+            RefusalCode.NOT_ACCEPTED,
+        }
 
 
 class EhrFailure(SchedulingError):

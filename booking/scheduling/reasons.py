@@ -39,7 +39,29 @@ RED_FLAGS = (
     "throat closing",
 )
 
-_SMALL_WORDS = frozenset("a an and at for from have i in is it me my of on or the to with".split())
+_SMALL_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "at",
+        "for",
+        "from",
+        "have",
+        "i",
+        "in",
+        "is",
+        "it",
+        "me",
+        "my",
+        "of",
+        "on",
+        "or",
+        "the",
+        "to",
+        "with",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)

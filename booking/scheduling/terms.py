@@ -40,7 +40,9 @@ class License:
 
     def covers(self, on: date) -> bool:
         """Whether it is in force on that local date; the last day counts as in force."""
-        return (self.starts_on is None or self.starts_on <= on) and (self.ends_on is None or on <= self.ends_on)
+        return (self.starts_on is None or self.starts_on <= on) and (
+            self.ends_on is None or on <= self.ends_on
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,9 @@ def patient_kind(request: HttpRequest) -> HttpResponse:
         "chosen": draft.patient_kind,
         "journey": journey("state", draft=draft, reason=reason, back="choose_state"),
     }
-    return render(request, "booking/patient_kind.html", context, status=422 if request.method == "POST" else 200)
+    return render(
+        request, "booking/patient_kind.html", context, status=422 if request.method == "POST" else 200
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -66,7 +66,11 @@ def next_step(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse
     if draft.verified_contact is None:
         account = _account_contact(request, now)
         if account is not None:
-            draft.contact = {"channel": account.channel, "value": account.value, "verified_at": account.verified_at}
+            draft.contact = {
+                "channel": account.channel,
+                "value": account.value,
+                "verified_at": account.verified_at,
+            }
             drafts.save(request, draft)
     if hold.patient is None and draft.patient_id and draft.verified_contact is not None:
         patient = drafts.patient_of(request, draft)
@@ -89,9 +93,13 @@ def contact(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse:
             ContactCode.initiate(request, channel=channel, value=form.cleaned_data[channel])
             return redirect("code")
         except TooManyCodes:
-            form.add_error(channel, "We have sent several codes already. Wait ten minutes, or use another way.")
+            form.add_error(
+                channel, "We have sent several codes already. Wait ten minutes, or use another way."
+            )
         except DeliveryError:
-            form.add_error(channel, "We could not send a code there. Check it and try again, or use another way.")
+            form.add_error(
+                channel, "We could not send a code there. Check it and try again, or use another way."
+            )
     context = {
         "form": form,
         "sign_in_url": f"{reverse('account_login')}?next={reverse('contact')}",
@@ -120,17 +128,24 @@ def code(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse:
             drafts.save(request, draft)
             return next_step(request, draft, hold)
         if ContactCode.resume(request) is None:
-            return render(request, "booking/code_ended.html", _code_context(draft, hold, process, form), status=422)
+            return render(
+                request, "booking/code_ended.html", _code_context(draft, hold, process, form), status=422
+            )
         form.add_error("code", "That is not the code we sent. Check it and try again.")
     return render(
-        request, "booking/code.html", _code_context(draft, hold, process, form), status=422 if form.errors else 200
+        request,
+        "booking/code.html",
+        _code_context(draft, hold, process, form),
+        status=422 if form.errors else 200,
     )
 
 
 def _code_context(draft: Draft, hold: Booking, process: ContactCode, form: CodeForm) -> dict[str, object]:
     return {
         "form": form,
-        "sent_to": process.value if process.channel == "email" else f"the number ending in {process.value[-4:]}",
+        "sent_to": process.value
+        if process.channel == "email"
+        else f"the number ending in {process.value[-4:]}",
         "can_resend": process.can_resend,
         "journey": journey(
             "you", draft=draft, reason=drafts.reason_of(draft), back="contact", hold=hold, now=timezone.now()
@@ -177,7 +192,9 @@ def details(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse:
     context = {
         "form": form,
         "verified_words": verified.value,
-        "journey": journey("you", draft=draft, reason=drafts.reason_of(draft), back="times", hold=hold, now=now),
+        "journey": journey(
+            "you", draft=draft, reason=drafts.reason_of(draft), back="times", hold=hold, now=now
+        ),
     }
     return render(request, "booking/details.html", context, status=422 if form.errors else 200)
 
@@ -209,10 +226,14 @@ def _save_patient(
         "birth_date": cleaned["birth_date"],
         "sex": cleaned["sex"],
     }
-    contacts = {"email": cleaned.get("email", ""), "mobile": cleaned.get("mobile", ""), verified.channel: verified.value}
-    known = PatientRecord.objects.filter(user=user, **same) if user else PatientRecord.objects.filter(
-        pk=draft.patient_id or None, user=None, **same
-    )
+    contacts = {
+        "email": cleaned.get("email", ""),
+        "mobile": cleaned.get("mobile", ""),
+        verified.channel: verified.value,
+    }
+    known = PatientRecord.objects.filter(user=user, **same)
+    if user is None:
+        known = known.filter(pk=draft.patient_id) if draft.patient_id else known.none()
     patient = known.order_by("created_at").first() or PatientRecord(user=user, **same)
     patient.email, patient.mobile = str(contacts["email"]), str(contacts["mobile"])
     patient.save()
@@ -271,6 +292,8 @@ def _submit(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse:
     except EhrUnavailable:
         hold.refresh_from_db()
         return _review_page(request, draft, hold, failure=RefusalCode.EHR_AWAY)
+    draft.booking_id = str(booking.pk)
+    drafts.save(request, draft)
     if booking.state == BookingState.REFUSED and booking.failure != RefusalCode.NOT_ACCEPTED:
         remember_refusal(draft, RefusalCode(booking.failure), booking)
         draft.booking_id = ""

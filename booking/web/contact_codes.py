@@ -70,7 +70,9 @@ class ContactCode(AbstractCodeVerificationProcess):
         self.state["code_hash"] = self._hash(code)
         self.state["failed_attempts"] = 0
         if self.channel == "email":
-            get_adapter().send_mail("account/email/contact_code", self.value, {"code": code, "request": self.request})
+            get_adapter().send_mail(
+                "account/email/contact_code", self.value, {"code": code, "request": self.request}
+            )
         else:
             text = f"{settings.CLINIC_NAME}: your code is {code}. It works for 10 minutes. We never ask for it by phone."
             channels.send_now("sms", self.value, channels.Text(text))

@@ -132,7 +132,12 @@ def current_hold(request: HttpRequest, draft: Draft) -> Booking | None:
     if not draft.booking_id:
         return None
     related = ("clinician", "schedule__location", "reason", "patient")
-    return Booking.objects.of(visitor(request)).select_related(*related).filter(pk=UUID(draft.booking_id)).first()
+    return (
+        Booking.objects.of(visitor(request))
+        .select_related(*related)
+        .filter(pk=UUID(draft.booking_id))
+        .first()
+    )
 
 
 def missing_before_review(request: HttpRequest, draft: Draft, hold: Booking | None) -> str | None:

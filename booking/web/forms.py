@@ -47,7 +47,9 @@ class MobileField(forms.CharField):
         if number is None or not phonenumbers.is_valid_number(number):
             raise forms.ValidationError("Enter a mobile number with its area code, such as (510) 555-0142.")
         if phonenumbers.region_code_for_number(number) not in settings.SMS_COUNTRIES:
-            raise forms.ValidationError("We can only text numbers in the United States. Use your e-mail instead.")
+            raise forms.ValidationError(
+                "We can only text numbers in the United States. Use your e-mail instead."
+            )
         return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
@@ -111,7 +113,9 @@ class CodeForm(forms.Form):
     code = forms.CharField(
         label="Code",
         max_length=12,
-        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "one-time-code", "spellcheck": "false"}),
+        widget=forms.TextInput(
+            attrs={"inputmode": "numeric", "autocomplete": "one-time-code", "spellcheck": "false"}
+        ),
         error_messages={"required": "Enter the code we sent you."},
     )
 
@@ -145,8 +149,13 @@ class DetailsForm(forms.Form):
     )
     birth_month = forms.IntegerField(
         label="Month",
-        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "bday-month", "maxlength": "2"}),
-        error_messages={"required": "Enter the month you were born.", "invalid": "Enter the month as a number."},
+        widget=forms.TextInput(
+            attrs={"inputmode": "numeric", "autocomplete": "bday-month", "maxlength": "2"}
+        ),
+        error_messages={
+            "required": "Enter the month you were born.",
+            "invalid": "Enter the month as a number.",
+        },
     )
     birth_day = forms.IntegerField(
         label="Day",
@@ -156,7 +165,10 @@ class DetailsForm(forms.Form):
     birth_year = forms.IntegerField(
         label="Year",
         widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "bday-year", "maxlength": "4"}),
-        error_messages={"required": "Enter the year you were born.", "invalid": "Enter the year as four digits."},
+        error_messages={
+            "required": "Enter the year you were born.",
+            "invalid": "Enter the year as four digits.",
+        },
     )
     sex = forms.ChoiceField(
         label="Sex in your health record",
@@ -191,12 +203,12 @@ class DetailsForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        parts = [cleaned.get(f"birth_{name}") for name in ("year", "month", "day")]
-        if all(part is not None for part in parts):
-            self._clean_birth_date(cleaned, *parts)
-        if self.verified_channel == "mobile" and not cleaned.get("text_consent") and not cleaned.get("email"):
-            if "email" not in self.errors:
-                self.add_error("email", "Enter an e-mail address, or agree to texts, so that we can confirm your visit.")
+        year, month, day = (cleaned.get(f"birth_{name}") for name in ("year", "month", "day"))
+        if year is not None and month is not None and day is not None:
+            self._clean_birth_date(cleaned, year, month, day)
+        has_way = cleaned.get("text_consent") or cleaned.get("email") or "email" in self.errors
+        if self.verified_channel == "mobile" and not has_way:
+            self.add_error("email", "Enter an e-mail address, or agree to texts, so that we can confirm your visit.")
         return cleaned
 
     def _clean_birth_date(self, cleaned: dict[str, Any], year: int, month: int, day: int) -> None:

@@ -51,7 +51,9 @@ def _summary(draft: Draft, reason: VisitReasonRecord | None, names: list[str]) -
     if reason is not None:
         rows.append(SummaryRow("Reason", reason.label, reverse("start")))
     if draft.jurisdiction:
-        rows.append(SummaryRow("Where you will be", JURISDICTIONS[draft.jurisdiction].name, reverse("choose_state")))
+        rows.append(
+            SummaryRow("Where you will be", JURISDICTIONS[draft.jurisdiction].name, reverse("choose_state"))
+        )
     if draft.specialty:
         specialty = Specialty.objects.filter(code=draft.specialty).first()
         change = reverse("choose_specialty") if "specialty" in names else ""

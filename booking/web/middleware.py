@@ -81,7 +81,9 @@ class ehr_failures:  # noqa: N801 - named as the function it acts as
         if not isinstance(exception, EhrFailure):
             return None
         level = logging.WARNING if exception.can_retry else logging.ERROR
-        log.log(level, "EHR: %s (status %s, EHR id %s)", exception, exception.status, exception.correlation_id)
+        log.log(
+            level, "EHR: %s (status %s, EHR id %s)", exception, exception.status, exception.correlation_id
+        )
         retry_url = request.get_full_path() if request.method == "GET" else ""
         response = render(request, "booking/ehr_unavailable.html", {"retry_url": retry_url}, status=503)
         if getattr(request, "htmx", False):

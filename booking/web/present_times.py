@@ -127,7 +127,9 @@ class GridPresenter:
         seconds = (self.now - read_at).total_seconds()
         if self.times.is_stale:
             minutes = max(1, round(seconds / 60))
-            return f"The clinic's system is not answering. These times are from {plural(minutes, 'minute')} ago."
+            return (
+                f"The clinic's system is not answering. These times are from {plural(minutes, 'minute')} ago."
+            )
         if seconds < 45:
             return "Checked just now"
         return f"Checked {plural(max(1, round(seconds / 60)), 'minute')} ago"
@@ -197,7 +199,9 @@ class GridPresenter:
         if len(people) < 2 and chosen is None:
             return ()
         return tuple(
-            FilterChoice(name, self.filters.url(self.path, clinician="" if each == chosen else each), each == chosen)
+            FilterChoice(
+                name, self.filters.url(self.path, clinician="" if each == chosen else each), each == chosen
+            )
             for each, name in sorted(people.items(), key=lambda item: item[1])
         )
 
@@ -206,7 +210,9 @@ class GridPresenter:
         for offer in self.days.get(self.day, ()):
             offers[offer.clinician.id].append(offer)
         records = ClinicianRecord.objects.in_bulk(list(offers))
-        return tuple(self._clinician(records[each], theirs) for each, theirs in offers.items() if each in records)
+        return tuple(
+            self._clinician(records[each], theirs) for each, theirs in offers.items() if each in records
+        )
 
     def _clinician(self, record: ClinicianRecord, offers: Sequence[Offer]) -> ClinicianTimes:
         place = JURISDICTIONS[offers[0].license.jurisdiction]
@@ -216,7 +222,9 @@ class GridPresenter:
         return ClinicianTimes(
             id=record.pk,
             name=record.full_name,
-            initials="".join(word[0] for word in (record.name.split()[0], record.family_name or record.name) if word),
+            initials="".join(
+                word[0] for word in (record.name.split()[0], record.family_name or record.name) if word
+            ),
             # A photo on the EHR's own host would tell a third party who looks at whom.
             photo_url="",
             detail_words=" · ".join(details),
@@ -251,9 +259,13 @@ class GridPresenter:
         nearest = sorted(self.days, key=lambda day: (abs(day - self.day), day))[:3]
         if not nearest and later is not None:
             nearest = sorted(by_local_day(later.offers, later.zone))[:3]
-        links = tuple(FilterChoice(date_words(day), self._day_url(day), is_on=False) for day in sorted(nearest))
+        links = tuple(
+            FilterChoice(date_words(day), self._day_url(day), is_on=False) for day in sorted(nearest)
+        )
         is_filtered = bool(self.filters.part or self.filters.clinician_id)
-        heading = f"No times on {date_words(self.day)}" if self.days or links else "No times are free right now"
+        heading = (
+            f"No times on {date_words(self.day)}" if self.days or links else "No times are free right now"
+        )
         if links:
             text = "The nearest days with times are:"
         elif is_filtered:
@@ -261,5 +273,9 @@ class GridPresenter:
         else:
             text = "Every time in the coming weeks is taken. Times open up every day, and we can help you by phone."
         if is_filtered and not links:
-            links = (FilterChoice("Show all times", self.filters.url(self.path, part="", clinician="", day=""), False),)
+            links = (
+                FilterChoice(
+                    "Show all times", self.filters.url(self.path, part="", clinician="", day=""), False
+                ),
+            )
         return EmptyTimes(heading, text, links)

@@ -47,7 +47,9 @@ def _contact_words(booking: Booking) -> str:
     if channel is None:
         return ""
     kind, value = channel
-    return f"text to the number ending in {value[-4:]}" if kind == Message.Channel.SMS else f"e-mail to {value}"
+    return (
+        f"text to the number ending in {value[-4:]}" if kind == Message.Channel.SMS else f"e-mail to {value}"
+    )
 
 
 def visit_card(booking: Booking, *, now: datetime, is_owner: bool = True) -> VisitCard:
@@ -77,8 +79,12 @@ def visit_card(booking: Booking, *, now: datetime, is_owner: bool = True) -> Vis
         calendar_url=reverse("visit_calendar", args=[booking.pk]) if is_booked and is_owner else "",
         message_words=f"We are sending a confirmation by {contact}." if is_booked and contact else "",
         change_words=policy.change_words,
-        prepare=tuple(line.strip() for line in booking.reason.prepare.splitlines() if line.strip()) if is_owner else (),
-        refusal=notice_for(booking.failure) if booking.state == BookingState.REFUSED and booking.failure else None,
+        prepare=tuple(line.strip() for line in booking.reason.prepare.splitlines() if line.strip())
+        if is_owner
+        else (),
+        refusal=notice_for(booking.failure)
+        if booking.state == BookingState.REFUSED and booking.failure
+        else None,
         times_url=reverse("times"),
         refresh_url=reverse("visit", args=[booking.pk]) if is_owner else "",
         rows=tuple(visit_rows(booking)) if is_owner else (),
@@ -87,7 +93,9 @@ def visit_card(booking: Booking, *, now: datetime, is_owner: bool = True) -> Vis
 
 def _room_words(booking: Booking) -> str:
     if booking.modality == Modality.VIDEO:
-        return "Open this page at the time of your visit and choose Join. You need a camera and a quiet place."
+        return (
+            "Open this page at the time of your visit and choose Join. You need a camera and a quiet place."
+        )
     if booking.modality == Modality.PHONE:
         return f"{settings.CLINIC_NAME} calls you at the time of your visit. Keep your phone near you."
     return "Please come 10 minutes early and bring a photo ID."

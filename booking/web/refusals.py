@@ -16,7 +16,10 @@ _WORDS = {
         "That time is too soon to book online",
         "The clinic needs a little notice. Pick a later time below, or call us.",
     ),
-    RefusalCode.TOO_FAR: ("That time is too far ahead to book online", "Pick an earlier time below, or call us."),
+    RefusalCode.TOO_FAR: (
+        "That time is too far ahead to book online",
+        "Pick an earlier time below, or call us.",
+    ),
     RefusalCode.NOT_LICENSED: (
         "This clinician cannot see you on that day",
         "A clinician needs a license in the state where you will be. Pick another time below.",

@@ -78,7 +78,9 @@ def _filters(request: HttpRequest, modalities: list[Modality]) -> Filters | None
         modality=next((each for each in modalities if each == asked.get("modality")), modalities[0]),
         day=day,
         part=asked["part"] if asked.get("part") in PARTS_OF_DAY else "",
-        clinician_id=int(clinician) if clinician.isascii() and clinician.isdigit() and len(clinician) < 10 else None,
+        clinician_id=int(clinician)
+        if clinician.isascii() and clinician.isdigit() and len(clinician) < 10
+        else None,
     )
 
 
@@ -112,7 +114,9 @@ def _refusal(
     drafts.save(request, draft)
     wanted = refusal.get("starts_at")
     found = (
-        nearest(offers, datetime.fromisoformat(wanted), clinician_id=refusal.get("clinician_id")) if wanted else []
+        nearest(offers, datetime.fromisoformat(wanted), clinician_id=refusal.get("clinician_id"))
+        if wanted
+        else []
     )
     return notice_for(refusal["code"]), found
 

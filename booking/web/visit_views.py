@@ -79,12 +79,14 @@ def visit_link(request: HttpRequest, token: str) -> HttpResponse:
 def visits(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     found = (
-        Booking.objects.filter(user=request.user, state__in=UNDER_WAY)
+        Booking.objects.filter(user_id=request.user.pk, state__in=UNDER_WAY)
         .exclude(state=BookingState.REFUSED)
         .select_related("clinician", "schedule__location", "reason", "patient")
     )
     upcoming = sorted((each for each in found if each.ends_at > now), key=lambda each: each.starts_at)
-    past = sorted((each for each in found if each.ends_at <= now), key=lambda each: each.starts_at, reverse=True)
+    past = sorted(
+        (each for each in found if each.ends_at <= now), key=lambda each: each.starts_at, reverse=True
+    )
     context = {
         "upcoming": [(visit_card(each, now=now), each.get_absolute_url()) for each in upcoming],
         "past": [(visit_card(each, now=now), each.get_absolute_url()) for each in past[:50]],

@@ -129,7 +129,9 @@ class PlainVisitor:
         href = next(href for href, words in self.page.links if text in words)
         return self.open(urljoin(str(self.page.url), href))
 
-    def press(self, text: str = "", *, name: str = "", value: str = "", fields: Mapping[str, str] | None = None) -> Page:
+    def press(
+        self, text: str = "", *, name: str = "", value: str = "", fields: Mapping[str, str] | None = None
+    ) -> Page:
         """Press the first button that holds ``text`` (or has ``name`` and ``value``), its form filled with ``fields``."""
         form, button = self._button(text, name, value)
         data = {**form.fields, **(fields or {})}

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from typing import Any, TypeVar
 
@@ -66,7 +66,15 @@ def to_times(visitor: PlainVisitor, *, reason: str, state: str, kind: str = "", 
             visitor.press(name="specialty", value=specialty)
         else:
             raise AssertionError(f"stopped at {path}: {visitor.page.text[:500]}")
-    return visitor.page
+    return visitor.open(f"/book/times/?day={busy_day()}")
+
+
+def busy_day() -> str:
+    """A working day soon, on which the invented clinic has plenty of times."""
+    day = datetime.now(UTC).date() + timedelta(days=3)
+    while day.weekday() > 3:
+        day += timedelta(days=1)
+    return day.isoformat()
 
 
 def code_in(body: str) -> str:
@@ -123,8 +131,12 @@ def assert_appointment(
     assert instant(appointment["start"]) == starts_at
     assert instant(appointment["end"]) == starts_at + timedelta(minutes=minutes)
     assert [coding["code"] for coding in appointment["reasonCode"][0]["coding"]] == [reason_code]
-    assert [(each["system"], each["code"]) for each in appointment["appointmentType"]["coding"]] == [(SNOMED, type_code)]
-    assert [(each["system"], each["value"]) for each in appointment["identifier"]] == [(IDENTIFIER_SYSTEM, booking_id)]
+    assert [(each["system"], each["code"]) for each in appointment["appointmentType"]["coding"]] == [
+        (SNOMED, type_code)
+    ]
+    assert [(each["system"], each["value"]) for each in appointment["identifier"]] == [
+        (IDENTIFIER_SYSTEM, booking_id)
+    ]
     assert sorted(references(appointment["participant"])) == sorted([practitioner, patient])
     supporting = [each["reference"] for each in appointment["supportingInformation"]]
     assert location in supporting

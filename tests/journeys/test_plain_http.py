@@ -78,7 +78,12 @@ def test_guest_books_a_video_visit(
         patient=patient,
     )
     (record,) = sandbox.search("Patient", _id=patient.removeprefix("Patient/"))
-    assert (record["name"][0]["family"], record["name"][0]["given"], record["birthDate"], record["gender"]) == (
+    assert (
+        record["name"][0]["family"],
+        record["name"][0]["given"],
+        record["birthDate"],
+        record["gender"],
+    ) == (
         "Plain-Journey",
         ["Paloma"],
         "1984-02-29",
@@ -119,7 +124,7 @@ def test_time_taken_elsewhere_gives_alternatives_and_keeps_every_answer(
     to_review(visitor, Person(email="late@example.com", family="Late"), mailbox)
     practitioner, _ = schedule_of(portal_server, value)
     end = datetime.fromtimestamp(starts_at.timestamp() + 900, UTC)
-    sandbox.staff_books(practitioner=practitioner, start=starts_at.isoformat(), end=end.isoformat())
+    sandbox.staff_books(practitioner, starts_at, end)
 
     visitor.press("Book this visit")
 

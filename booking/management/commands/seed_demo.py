@@ -18,7 +18,7 @@ from booking.models import (
 )
 from booking.scheduling.errors import EhrFailure
 
-ADMIN_NAME, ADMIN_PASSWORD = "admin", "demo-admin-only"  # noqa: S105 - the demo's, printed when it starts
+ADMIN_NAME, ADMIN_PASSWORD = "admin", "demo-admin-only"
 
 
 class Command(BaseCommand):

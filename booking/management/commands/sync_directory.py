@@ -15,13 +15,17 @@ class Command(BaseCommand):
         try:
             report = sync_directory()
         except EhrFailure as error:
-            raise CommandError(f"The EHR did not give its directory: {error}. Nothing was changed.") from error
+            raise CommandError(
+                f"The EHR did not give its directory: {error}. Nothing was changed."
+            ) from error
         self.stdout.write(
             f"{report.clinicians} clinicians, {report.licenses} licenses, {report.locations} locations, "
             f"{report.schedules} schedules; retired {report.retired}."
         )
         for ref in report.unmatched_schedules:
-            self.stdout.write(f"No location for schedule {ref}: set its number as the key of a location in the admin.")
+            self.stdout.write(
+                f"No location for schedule {ref}: set its number as the key of a location in the admin."
+            )
         for name in report.without_license:
             self.stdout.write(f"No license that can be read: {name} is never offered.")
         for name in report.without_specialty:
