@@ -26,6 +26,11 @@ def configured() -> EhrConfig:
         connect_seconds=settings.EHR_CONNECT_SECONDS,
         read_seconds=settings.EHR_READ_SECONDS,
         total_seconds=settings.EHR_TOTAL_SECONDS,
+        max_connections=2 * settings.GRID_PARALLEL_READS + 4,
+        ca_file=settings.EHR_CA_FILE,
+        allow_plain_http=settings.EHR_ALLOW_PLAIN_HTTP,
+        prevents_double_booking=settings.EHR_PREVENTS_DOUBLE_BOOKING,
+        structured_reasons=settings.EHR_STRUCTURED_REASONS,
     )
 
 

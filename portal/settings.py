@@ -227,6 +227,12 @@ EHR_SCOPE = env.text("EHR_SCOPE", "")
 EHR_CONNECT_SECONDS = env.number("EHR_CONNECT_SECONDS", 2, least=0.1, most=30)
 EHR_READ_SECONDS = env.number("EHR_READ_SECONDS", 8, least=0.1, most=60)
 EHR_TOTAL_SECONDS = env.number("EHR_TOTAL_SECONDS", 10, least=0.2, most=90)
+EHR_CA_FILE = env.text("EHR_CA_FILE", "")
+# For an EHR on a network of one's own, such as the sandbox of docker-compose.yml: tokens and patients' data travel open.
+EHR_ALLOW_PLAIN_HTTP = env.boolean("EHR_ALLOW_PLAIN_HTTP", False)
+# What the clinic's Canvas is set to: ALLOW_DOUBLE_BOOKING off, and STRUCTURED_REASON_FOR_VISIT_ENABLED on.
+EHR_PREVENTS_DOUBLE_BOOKING = env.boolean("EHR_PREVENTS_DOUBLE_BOOKING", False)
+EHR_STRUCTURED_REASONS = env.boolean("EHR_STRUCTURED_REASONS", True)
 # Longer than the EHR's slowest commit and the lag of its search: a create without an answer rests this long before
 # the look-up that may permit another. Looking at once made 1,098 duplicates in 10,000 bookings under faults; resting, 0.
 EHR_REST_SECONDS = env.number("EHR_REST_SECONDS", 60, least=1, most=3600)

@@ -118,11 +118,9 @@
     const focus = document.activeElement;
     kept = {
       open: all("details[open][id]", target).map((each) => each.id),
-      slot: target.contains(focus) && focus.name === "slot" && focus.value,
-      had: target.contains(focus) && focus !== document.body,
+      had: target.contains(focus) && focus !== document.body && { id: focus.id, slot: focus.name === "slot" && focus.value },
       days: $(".days", target)?.scrollLeft,
       state: target.dataset?.state,
-      path: event.detail.pathInfo?.requestPath,
     };
   });
   const showDay = (left) => {
@@ -139,7 +137,12 @@
     kept.open?.forEach((id) => { const each = document.getElementById(id); if (each) each.open = true; });
     if (part.id === "times") showDay(kept.days);
     if (part.id === "hold") runClock();
-    if (kept.slot) all("button[name=slot]", part).find((each) => each.value === kept.slot)?.focus({ preventScroll: true });
+    if (kept.had && document.activeElement === document.body) {
+      const same = kept.had.slot
+        ? all("button[name=slot]", part).find((each) => each.value === kept.had.slot)
+        : kept.had.id && document.getElementById(kept.had.id);
+      same?.focus({ preventScroll: true });
+    }
     if (kept.state && kept.state !== part.dataset.state) {
       const heading = $("h1", part);
       document.title = `${heading?.textContent} – ${document.title.split(" – ").pop()}`;
@@ -153,23 +156,29 @@
     if (!isQuiet) say(part.dataset.say);
     kept = {};
   });
+  const complain = (...words) => {
+    const box = $("#trouble");
+    if (!box) return;
+    const alert = document.createElement("div");
+    const line = document.createElement("p");
+    alert.className = "alert is-error";
+    alert.setAttribute("role", "alert");
+    line.append(...words);
+    alert.append(line);
+    box.replaceChildren(alert);
+    alert.scrollIntoView({ block: "nearest" });
+  };
+  document.addEventListener("allauth.error", (event) => {
+    event.preventDefault();
+    complain("Your device did not finish that, or it was stopped. Try again, or use a code.");
+  });
   const trouble = (event) => {
     const { requestConfig, xhr } = event.detail;
     if ("quiet" in (requestConfig?.elt.dataset ?? {}) || xhr?.getResponseHeader("HX-Retarget")) return;
-    const box = $("#trouble");
-    if (!box) return;
-    const words = document.createElement("p");
-    words.textContent = "That did not load. What you entered is kept. ";
     const again = document.createElement("a");
     again.href = requestConfig?.verb === "get" ? requestConfig.path : location.href;
     again.textContent = "Try again";
-    words.append(again);
-    const alert = document.createElement("div");
-    alert.className = "alert is-error";
-    alert.setAttribute("role", "alert");
-    alert.append(words);
-    box.replaceChildren(alert);
-    alert.scrollIntoView({ block: "nearest" });
+    complain("That did not load. What you entered is kept. ", again);
   };
   for (const name of ["responseError", "sendError", "timeout"]) document.addEventListener(`htmx:${name}`, trouble);
 

@@ -104,7 +104,10 @@ class CanvasGateway:
         minutes: int,
         appointment_type: Coding | None = None,
     ) -> list[Slot]:
-        """Canvas' own defaults (20 minutes, from today in UTC, for a week) never apply: all of it is sent."""
+        """Canvas' own defaults (20 minutes, from today in UTC, for a week) never apply: all of it is sent.
+
+        Raises ``ValueError`` for a search outside the port's terms.
+        """
         if minutes < 1 or not 0 <= (last_on - first_on).days < self._capabilities.days_per_slot_search:
             raise ValueError("free_slots takes a positive length and 1 to 14 days")
         params = {

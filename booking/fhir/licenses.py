@@ -27,9 +27,9 @@ _STATES = {
     "MP": "Northern Mariana Islands", "PR": "Puerto Rico", "VI": "Virgin Islands",
 }  # fmt: skip
 _CODE_BY_NAME = {name.casefold(): code for code, name in _STATES.items()}
-# Longer names first, so that West Virginia is not read as Virginia, nor Washington, D.C. as Washington.
+# The capital before the state of the same name.
 _NAMED = re.compile(
-    r"\b(washington,? *d\.? ?c\b|" + "|".join(sorted(_CODE_BY_NAME, key=len, reverse=True)) + r")\b",
+    r"\b(washington,? *d\.? ?c\b|" + "|".join(_CODE_BY_NAME) + r")\b",
     re.IGNORECASE,
 )
 

@@ -67,6 +67,8 @@ class Flaw(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """``correlation_id`` is the EHR's, or ours when it gave none."""
+
     request: str
     status: int
     headers: Mapping[str, str]
@@ -144,10 +146,8 @@ class Wire:
         outcome = self._send(request, deadline, ours, self._for_writes if is_write else self._for_reads)
         milliseconds = round((self._clock.monotonic() - started) * 1000)
         if isinstance(outcome, Answer):
-            result, theirs = (
-                f"{outcome.status}{f', {outcome.flaw}' if outcome.flaw else ''}",
-                outcome.correlation_id,
-            )
+            result = f"{outcome.status}, {outcome.flaw}" if outcome.flaw else str(outcome.status)
+            theirs = "-" if outcome.correlation_id == ours else outcome.correlation_id
             logger.info("%s -> %s in %d ms, ours=%s ehr=%s", request, result, milliseconds, ours, theirs)
         else:
             logger.warning("%s -> %s in %d ms, ours=%s", request, outcome.reason, milliseconds, ours)

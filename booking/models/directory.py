@@ -5,6 +5,8 @@ Fields the EHR owns are rewritten by ``sync_directory``; those the desk owns are
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Prefetch
@@ -12,6 +14,9 @@ from django.db.models import Prefetch
 from booking.scheduling.clock import zone
 from booking.scheduling.jurisdictions import JURISDICTIONS
 from booking.scheduling.terms import Clinician, License, Modality, Schedule
+
+if TYPE_CHECKING:
+    from .reasons import VisitReasonRecord
 
 
 def validate_zone(name: str) -> None:

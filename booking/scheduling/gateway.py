@@ -24,11 +24,15 @@ class Capabilities:
 class SchedulingGateway(Protocol):
     """Every call may raise ``EhrUnavailable`` or ``EhrRejected``; the two creates also ``OutcomeUnknown``.
 
-    A create is sent once and never again by the gateway. Reads may be tried again inside their time budget.
+    A create is sent once and never again by the gateway, and not at all when what it is given cannot be used
+    (no location, an end before the start): that is ``EhrRejected`` too. Reads may be tried again inside their time budget.
     """
 
     @property
     def capabilities(self) -> Capabilities: ...
+
+    def close(self) -> None:
+        """Give back connections; the gateway is not used afterwards."""
 
     def directory(self) -> Directory:
         """Everyone who can be scheduled, everywhere they can be, as the EHR lists them now."""

@@ -60,7 +60,8 @@ def _reasons_page(request: HttpRequest, draft: Draft) -> HttpResponse:
     groups: dict[str, list[ReasonTile]] = defaultdict(list)
     common = [reason for reason in reasons if reason.is_common][:MOST_COMMON]
     for reason in reasons:
-        if reason in common:
+        # A search shows no common reasons, so the lists below it leave nothing out.
+        if reason in common and not draft.query:
             continue
         groups[reason.group or "Other reasons"].append(tiles[reason.code])
     context = {

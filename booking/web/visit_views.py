@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 
 from booking.messaging.calendar import calendar_file
 from booking.messaging.links import booking_behind
-from booking.models import Booking
+from booking.models import Booking, User
 from booking.scheduling.lifecycle import BookingState
 
 from . import draft as drafts
@@ -78,8 +78,9 @@ def visit_link(request: HttpRequest, token: str) -> HttpResponse:
 @login_required
 def visits(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
+    assert isinstance(request.user, User)
     found = (
-        Booking.objects.filter(user_id=request.user.pk, state__in=UNDER_WAY)
+        Booking.objects.filter(user=request.user, state__in=UNDER_WAY)
         .exclude(state=BookingState.REFUSED)
         .select_related("clinician", "schedule__location", "reason", "patient")
     )

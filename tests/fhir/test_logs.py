@@ -39,7 +39,7 @@ def test_a_line_per_exchange_with_method_type_status_time_and_ids(logged):
     finally:
         correlation_id.reset(reset)
     assert logged.messages == [
-        "POST token -> 200 in 0 ms, ours=page-7 ehr=page-7",
+        "POST token -> 200 in 0 ms, ours=page-7 ehr=-",
         "GET Slot -> 200 in 0 ms, ours=page-7 ehr=ehr-1",
     ]
     assert ehr.requests[0].headers["x-correlation-id"] == "page-7"

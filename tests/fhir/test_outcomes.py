@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 
 import httpx
@@ -244,6 +245,20 @@ def test_tries_and_pages_share_one_budget():
     assert [request.extensions["timeout"]["read"] for request in ehr.requests] == pytest.approx(
         [8.0, 5.8, 1.4]
     )
+
+
+def test_a_body_is_not_read_on_after_the_verbs_time_whatever_the_transport():
+    clock = StoppedClock()
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(1_000):
+            clock.seconds += 1
+            yield b" "
+
+    ehr = StandIn({"GET Slot": lambda _: httpx.Response(200, content=chunks())})
+    with gateway(ehr, clock) as opened, pytest.raises(EhrUnavailable):
+        opened.free_slots(ANA_NORTH, first_on=date(2026, 12, 1), last_on=date(2026, 12, 1), minutes=30)
+    assert clock.seconds == 1_010
 
 
 def test_a_body_over_the_limit_is_rejected():

@@ -307,8 +307,9 @@ def test_reads_share_a_connection():
         assert len(server._sockets) == 1
 
 
-def gzipped(body: bytes) -> Behavior:
+def gzipped(body: bytes, without_last: int = 0) -> Behavior:
     packed = gzip.compress(body)
+    packed = packed[: len(packed) - without_last]
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
     return lambda connection: connection.sendall(head + packed)
 
@@ -316,6 +317,11 @@ def gzipped(body: bytes) -> Behavior:
 def test_a_packed_answer_is_unpacked():
     with served(gzipped(json.dumps(bundle()).encode())) as (gateway, _):
         assert read(gateway) == []
+
+
+def test_a_packed_answer_without_its_checksum_is_cut():
+    with served(gzipped(json.dumps(bundle()).encode(), without_last=8), total_seconds=5) as (gateway, _):
+        assert kind_and_seconds(lambda: read(gateway))[0] is EhrUnavailable
 
 
 def test_a_small_answer_that_unpacks_into_a_large_one_is_rejected():

@@ -1,0 +1,64 @@
+"""Looking at a page as its users do: narrow and wide, with large text, by axe's rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.rig.browser import Visitor
+
+WIDTHS = (320, 768, 1280)
+
+# Controls and words that lie over one another, of which neither holds the other.
+_OVERLAPS = """() => {
+  const seen = [...document.querySelectorAll("a, button, input, select, summary, label, h1, h2, h3, p, li, dt, dd")]
+    .filter(e => e.checkVisibility({checkOpacity: true, checkVisibilityCSS: true}))
+    .filter(e => !["absolute", "fixed"].includes(getComputedStyle(e).position))
+    // Words that run over several lines take only those lines, not the box around them all.
+    .map(e => [e, [...e.getClientRects()].filter(r => r.width > 2 && r.height > 2)]);
+  const meet = (r, q) => Math.min(r.right, q.right) - Math.max(r.left, q.left) > 2
+    && Math.min(r.bottom, q.bottom) - Math.max(r.top, q.top) > 2;
+  const found = [];
+  for (let i = 0; i < seen.length; i++) for (let j = i + 1; j < seen.length; j++) {
+    const [a, mine] = seen[i], [b, theirs] = seen[j];
+    if (a.contains(b) || b.contains(a) || a.closest("label")?.contains(b) || b.closest("label")?.contains(a)) continue;
+    if (mine.some(r => theirs.some(q => meet(r, q))))
+      found.push(`${a.outerHTML.slice(0, 80)} over ${b.outerHTML.slice(0, 80)}`);
+  }
+  return found.slice(0, 3);
+}"""
+
+# What is wider than the window, apart from what scrolls inside a box of its own.
+_TOO_WIDE = """() => document.documentElement.scrollWidth > innerWidth
+  ? [...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+      .slice(0, 3).map(e => e.outerHTML.slice(0, 120)).concat([`page is ${document.documentElement.scrollWidth} wide`])
+  : []"""
+
+_SMALL_TARGETS = """() => [...document.querySelectorAll("button, input:not([type=hidden]), select, summary, a[class]")]
+  .filter(e => e.checkVisibility() && !e.closest("p, li, dd, dt"))
+  .map(e => [e, (e.closest("label") || e).getBoundingClientRect()])
+  .filter(([e, r]) => r.width > 2 && r.height > 2 && (r.height < 24 || r.width < 24))
+  .map(([e]) => e.outerHTML.slice(0, 100))"""
+
+
+def faults_of(visitor: Visitor) -> dict[str, Any]:
+    """Everything wrong with the page as it is now; empty when nothing is."""
+    page = visitor.page
+    found: dict[str, Any] = {}
+    before = page.viewport_size
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 800})
+        for size in ("100%", "200%") if width != 768 else ("100%",):
+            page.evaluate("size => document.documentElement.style.fontSize = size", size)
+            case = f"{width} px, text {size}"
+            if too_wide := page.evaluate(_TOO_WIDE):
+                found[f"overflow at {case}"] = too_wide
+            if overlaps := page.evaluate(_OVERLAPS):
+                found[f"overlap at {case}"] = overlaps
+        page.evaluate("document.documentElement.style.fontSize = ''")
+        if small := page.evaluate(_SMALL_TARGETS):
+            found[f"small targets at {width} px"] = small
+        if violations := visitor.axe():
+            found[f"axe at {width} px"] = violations
+    if before:
+        page.set_viewport_size(before)
+    return found
