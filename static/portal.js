@@ -140,7 +140,7 @@
     if (kept.had && document.activeElement === document.body) {
       const same = kept.had.slot
         ? all("button[name=slot]", part).find((each) => each.value === kept.had.slot)
-        : kept.had.id && document.getElementById(kept.had.id);
+        : document.getElementById(kept.had.id || "-");
       same?.focus({ preventScroll: true });
     }
     if (kept.state && kept.state !== part.dataset.state) {

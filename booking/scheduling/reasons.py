@@ -8,29 +8,42 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-# Phrases that send a person to emergency help before any visit is offered. Worded as people type them.
+# Phrases that send a person to emergency help before any visit is offered. Worded as people type them, without
+# apostrophes; one more "s" at the end is understood.
 RED_FLAGS = (
     "chest pain",
     "chest pressure",
     "chest tightness",
+    "chest hurts",
+    "pain in chest",
+    "pain in my chest",
     "heart attack",
     "stroke",
     "face drooping",
     "slurred speech",
     "cant breathe",
+    "cant breath",
     "cannot breathe",
+    "can not breathe",
+    "hard to breathe",
     "trouble breathing",
+    "difficulty breathing",
     "short of breath",
+    "shortness of breath",
     "choking",
     "unconscious",
     "passed out",
     "seizure",
     "overdose",
+    "overdosed",
     "poison",
+    "poisoned",
+    "poisoning",
     "suicide",
     "suicidal",
     "kill myself",
     "end my life",
+    "want to die",
     "severe bleeding",
     "wont stop bleeding",
     "coughing blood",
@@ -38,6 +51,8 @@ RED_FLAGS = (
     "anaphylaxis",
     "throat closing",
 )
+# A rash, and a search word of one of our reasons.
+_NO_RED_FLAG = re.compile(r"\bpoison (ivy|oak|sumac)\b")
 
 _SMALL_WORDS = frozenset(
     [
@@ -82,8 +97,8 @@ def _words(text: str) -> list[str]:
 
 
 def is_red_flag(query: str) -> bool:
-    plain = f" {_plain(query)} "
-    return any(f" {flag} " in plain for flag in RED_FLAGS)
+    plain = f" {_NO_RED_FLAG.sub('', _plain(query))} "
+    return any(f" {flag} " in plain or f" {flag}s " in plain for flag in RED_FLAGS)
 
 
 def _closeness(wanted: str, word: str) -> float:

@@ -35,6 +35,7 @@ class Portal:
         self.port = port
         self.url = f"http://localhost:{port}"
         self.web_processes = web_processes
+        self.application = "portal.wsgi:application"
         self.web: Child | None = None
         self.worker: Child | None = None
 
@@ -75,7 +76,7 @@ class Portal:
             str(self.port),
         ]
         command += ["--workers", str(self.web_processes), "--blocking-threads", "8", "--log-level", "warning"]
-        command += ["--no-ws", "--workers-kill-timeout", "3", "portal.wsgi:application"]
+        command += ["--no-ws", "--workers-kill-timeout", "3", self.application]
         self.web = Child("portal", command, log=self.directory / "web.log", env=self.env)
         self.web.wait_until(lambda: http_status(self.port, "/healthz") == 200, seconds=60)
         return self.web
@@ -129,11 +130,13 @@ def portal(
     mode: str = "demo",
     seed: bool = True,
     env: Mapping[str, str] | None = None,
+    application: str = "portal.wsgi:application",
 ) -> Iterator[Portal]:
     """A portal of its own on a free port, booking into ``sandbox``.
 
     Without ``database_url`` it has its own SQLite file; for PostgreSQL give it ``postgres_server.database()``'s.
-    ``env`` comes last: a mailbox's or SMS gateway's ``env``, or any setting a test is about.
+    ``env`` comes last: a mailbox's or SMS gateway's ``env``, or any setting a test is about. ``application`` is for
+    negative controls, which serve the portal with a guard taken out.
     """
     port = free_port()
     with temporary_directory("web") as directory:
@@ -151,6 +154,7 @@ def portal(
         running_portal = Portal(
             directory, clean_environment(**settings), port=port, web_processes=web_processes
         )
+        running_portal.application = application
         running_portal.manage("migrate", "--no-input", "--verbosity", "0")
         if seed:
             running_portal.manage("seed_demo")
