@@ -1,4 +1,7 @@
-"""The admin site itself: staff come in through the portal's own sign-in, with a second factor."""
+"""The admin site itself. Staff come in through the portal's own sign-in, with a second factor on top of it.
+
+Only where STAFF_SECOND_FACTOR is off, as in the demo, is there Django's own form with a password.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,10 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 
+# Django's admin loads its own scripts from our origin and gives them no nonce.
+with_admin_scripts = csp_update({"script-src": [SELF]})
+
+
 class DeskSite(AdminSite):
     site_header = "Scheduling desk"
     site_title = "Scheduling desk"
@@ -28,6 +35,8 @@ class DeskSite(AdminSite):
         return not settings.STAFF_SECOND_FACTOR or is_mfa_enabled(request.user)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not settings.STAFF_SECOND_FACTOR:
+            return with_admin_scripts(super().login)(request, extra_context)
         user = request.user
         if user.is_authenticated and not (user.is_active and user.is_staff):
             raise PermissionDenied
@@ -39,5 +48,4 @@ class DeskSite(AdminSite):
         return redirect_to_login(request.GET.get("next") or reverse("admin:index"), reverse("account_login"))
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        # Django's admin loads its own scripts from our origin and gives them no nonce.
-        return csp_update({"script-src": [SELF]})(super().admin_view(view, cacheable))
+        return with_admin_scripts(super().admin_view(view, cacheable))

@@ -332,7 +332,8 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "visits"
 ACCOUNT_ADAPTER = "booking.web.accounts.AccountAdapter"
-ACCOUNT_LOGIN_METHODS = {"email", "username"}
+# Nobody has a password: a code by mail or a passkey, and for staff a second factor on top.
+ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*"]
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True

@@ -132,7 +132,7 @@
   };
   document.addEventListener("htmx:afterSettle", (event) => {
     const part = event.detail.elt;
-    const isQuiet = "quiet" in (event.detail.requestConfig?.elt.dataset ?? {});
+    const isQuiet = "quiet" in (event.detail.requestConfig?.elt?.dataset ?? {});
     $("#trouble")?.replaceChildren();
     kept.open?.forEach((id) => { const each = document.getElementById(id); if (each) each.open = true; });
     if (part.id === "times") showDay(kept.days);
@@ -174,7 +174,7 @@
   });
   const trouble = (event) => {
     const { requestConfig, xhr } = event.detail;
-    if ("quiet" in (requestConfig?.elt.dataset ?? {}) || xhr?.getResponseHeader("HX-Retarget")) return;
+    if ("quiet" in (requestConfig?.elt?.dataset ?? {}) || xhr?.getResponseHeader("HX-Retarget")) return;
     const again = document.createElement("a");
     again.href = requestConfig?.verb === "get" ? requestConfig.path : location.href;
     again.textContent = "Try again";

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db import models
 from django.db.models import Count, QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
@@ -134,6 +135,7 @@ class VisitReasonAdmin(admin.ModelAdmin):
     readonly_fields = ["winning_rules"]
     inlines = [ReasonModalityInline, DurationRuleInline]
     save_on_top = True
+    formfield_overrides = {models.TextField: {"widget": forms.Textarea(attrs={"rows": 3, "cols": 70})}}
     fieldsets = [
         (
             "What patients read",

@@ -1,0 +1,287 @@
+"""Whatever the clinic and the calendar: every offer obeys every rule, and every time not offered breaks one.
+
+The rules are told again here in the plainest way, from the bare data, sharing no code with what they judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from hypothesis import given, settings, target
+from hypothesis import strategies as st
+
+from booking.scheduling.availability import Policy, find_offers
+from booking.scheduling.eligibility import Visit, Withheld, weigh
+from booking.scheduling.terms import (
+    Claim,
+    Clinician,
+    Coding,
+    DurationRule,
+    License,
+    Modality,
+    PatientKind,
+    Schedule,
+    Slot,
+    VisitReason,
+)
+
+ZONES = ["America/New_York", "America/Chicago", "America/Phoenix", "America/Los_Angeles", "Pacific/Guam"]
+STATES = ["CA", "NV"]
+SKILLS = ["family", "dermatology"]
+LENGTHS = [15, 30, 45]
+# Midnights in UTC with a clock change close by, and one without.
+AROUND = [
+    datetime(2026, 3, 8, tzinfo=UTC),
+    datetime(2026, 11, 1, tzinfo=UTC),
+    datetime(2026, 6, 10, tzinfo=UTC),
+]
+QUARTER = timedelta(minutes=15)
+
+modalities = st.sampled_from(list(Modality))
+kinds = st.sampled_from([None, *PatientKind])
+skills = st.frozensets(st.sampled_from(SKILLS), min_size=1)
+
+
+def optional(strategy: st.SearchStrategy) -> st.SearchStrategy:
+    return st.none() | strategy
+
+
+@st.composite
+def worlds(draw) -> tuple[list[Clinician], Visit, dict[str, list[Slot]], list[Claim], Policy, datetime]:
+    midnight = draw(st.sampled_from(AROUND))
+    quarters = st.integers(-60, 4 * 24 * 3)
+    days = st.integers(-1, 3).map(lambda n: midnight.date() + timedelta(days=n))
+    people, slots = [], {}
+    for number in range(draw(st.integers(1, 3))):
+        schedules = tuple(
+            Schedule(
+                id=10 * number + place,
+                ref=f"Schedule/{10 * number + place}",
+                location_id=place,
+                location_ref=f"Location/{place}",
+                location_name="",
+                location_jurisdiction=draw(st.sampled_from(STATES)),
+                zone=draw(st.sampled_from(ZONES)),
+            )
+            for place in range(draw(st.integers(0, 2)))
+        )
+        people.append(
+            Clinician(
+                id=number,
+                ref=f"Practitioner/{number}",
+                name=draw(st.sampled_from("AB")),
+                licenses=tuple(
+                    draw(
+                        st.lists(
+                            st.builds(
+                                License,
+                                st.sampled_from(STATES),
+                                starts_on=optional(days),
+                                ends_on=optional(days),
+                            ),
+                            max_size=2,
+                        )
+                    )
+                ),
+                specialties=draw(skills),
+                modalities=draw(st.frozensets(modalities, min_size=1)),
+                declined_reasons=draw(
+                    st.sampled_from([frozenset(), frozenset({"back"}), frozenset({"rash"})])
+                ),
+                accepts_new_patients=draw(st.booleans()),
+                schedules=schedules,
+            )
+        )
+        for schedule in schedules:
+            begins = draw(st.lists(quarters, max_size=12, unique=True))
+            slots[schedule.ref] = [
+                Slot(
+                    schedule.ref,
+                    midnight + n * QUARTER,
+                    midnight + n * QUARTER + timedelta(minutes=draw(st.sampled_from([30, 30, 30, *LENGTHS]))),
+                )
+                for n in begins
+            ]
+    rules = st.builds(
+        DurationRule,
+        st.sampled_from(LENGTHS),
+        clinician_id=optional(st.sampled_from(range(3))),
+        specialty=optional(st.sampled_from(SKILLS)),
+        modality=optional(modalities),
+        patient_kind=optional(st.sampled_from(list(PatientKind))),
+    )
+    reason = VisitReason(
+        code="back",
+        coding=Coding("INTERNAL", "BACK"),
+        label="Back pain",
+        default_minutes=30,
+        appointment_types={each: Coding("", each) for each in draw(st.sets(modalities, min_size=1))},
+        specialties=draw(skills),
+        rules=tuple(draw(st.lists(rules, max_size=2))),
+    )
+    visit = Visit(
+        reason,
+        jurisdiction=draw(st.sampled_from(STATES)),
+        zone=draw(st.sampled_from(ZONES)),
+        modality=draw(modalities),
+        specialty=draw(optional(st.sampled_from(SKILLS))),
+        patient_kind=draw(kinds),
+    )
+    claims = [
+        Claim(
+            draw(st.integers(0, 2)),
+            midnight + n * QUARTER,
+            midnight + (n + draw(st.integers(1, 5))) * QUARTER,
+        )
+        for n in draw(st.lists(quarters, max_size=6))
+    ]
+    policy = Policy(
+        lead=draw(st.sampled_from([0, 15, 120, 1440])) * timedelta(minutes=1),
+        horizon_days=draw(st.integers(1, 3)),
+        buffer=draw(st.sampled_from([0, 10, 15, 60])) * timedelta(minutes=1),
+        daily_cap=draw(optional(st.integers(1, 3))),
+    )
+    now = midnight + draw(st.integers(-40, 40)) * QUARTER + timedelta(minutes=draw(st.integers(0, 14)))
+    return people, visit, slots, claims, policy, now
+
+
+def day(at: datetime, zone: str) -> date:
+    return at.astimezone(ZoneInfo(zone)).date()
+
+
+def minutes_of(person: Clinician, visit: Visit) -> int:
+    """Rules compared condition by condition: a clinician's before a specialty's before a way's before a patient's."""
+    reason = visit.reason
+    mine = {s for s in person.specialties if s in reason.specialties and visit.specialty in (None, s)}
+    fitting = []
+    for rule in reason.rules:
+        if rule.clinician_id is not None and rule.clinician_id != person.id:
+            continue
+        if rule.specialty is not None and rule.specialty not in mine:
+            continue
+        if rule.modality is not None and rule.modality != visit.modality:
+            continue
+        if rule.patient_kind is not None and rule.patient_kind != visit.patient_kind:
+            continue
+        named = [rule.clinician_id, rule.specialty, rule.modality, rule.patient_kind]
+        fitting.append(([condition is not None for condition in named], rule.minutes))
+    return max(fitting)[1] if fitting else reason.default_minutes
+
+
+def faults_of_person(person: Clinician, visit: Visit) -> set[Withheld]:
+    reason = visit.reason
+    takes = [s for s in person.specialties if s in reason.specialties and visit.specialty in (None, s)]
+    places = [
+        s
+        for s in person.schedules
+        if visit.modality != Modality.IN_PERSON or s.location_jurisdiction == visit.jurisdiction
+    ]
+    told = {
+        Withheld.REASON_NOT_BY_MODALITY: visit.modality not in reason.appointment_types,
+        Withheld.OTHER_SPECIALTY: not takes,
+        Withheld.DECLINES_REASON: reason.code in person.declined_reasons,
+        Withheld.NOT_BY_MODALITY: visit.modality not in person.modalities,
+        Withheld.NO_NEW_PATIENTS: visit.patient_kind == PatientKind.NEW and not person.accepts_new_patients,
+        Withheld.NO_LICENSE: visit.jurisdiction not in [license.jurisdiction for license in person.licenses],
+        Withheld.NO_SCHEDULE: not places,
+    }
+    return {cause for cause, is_so in told.items() if is_so}
+
+
+def is_licensed(license: License, visit: Visit, slot: Slot) -> bool:
+    return license.jurisdiction == visit.jurisdiction and all(
+        (license.starts_on or date.min) <= day(at, visit.zone) <= (license.ends_on or date.max)
+        for at in (slot.starts_at, slot.ends_at)
+    )
+
+
+def faults_of_time(
+    person: Clinician,
+    schedule: Schedule,
+    slot: Slot,
+    visit: Visit,
+    claims: list[Claim],
+    policy: Policy,
+    now: datetime,
+) -> set[Withheld]:
+    mine = [claim for claim in claims if claim.clinician_id == person.id]
+    same_day = [c for c in mine if day(c.starts_at, schedule.zone) == day(slot.starts_at, schedule.zone)]
+    apart = [
+        slot.ends_at + policy.buffer <= claim.starts_at or claim.ends_at + policy.buffer <= slot.starts_at
+        for claim in mine
+    ]
+    horizon = day(now, visit.zone) + timedelta(days=policy.horizon_days)
+    told = {
+        Withheld.WRONG_LENGTH: (slot.ends_at - slot.starts_at).total_seconds()
+        != 60 * minutes_of(person, visit),
+        Withheld.IN_PAST: slot.starts_at <= now,
+        Withheld.TOO_SOON: slot.starts_at - now < policy.lead,
+        Withheld.TOO_FAR: day(slot.starts_at, visit.zone) > horizon,
+        Withheld.LICENSE_ENDED: not any(is_licensed(license, visit, slot) for license in person.licenses),
+        Withheld.CLAIMED: not all(apart),
+        Withheld.DAY_FULL: policy.daily_cap is not None and len(same_day) >= policy.daily_cap,
+    }
+    return {cause for cause, is_so in told.items() if is_so}
+
+
+def candidates(
+    people: list[Clinician], visit: Visit, slots: dict
+) -> Iterator[tuple[Clinician, Schedule, Slot]]:
+    for person in people:
+        for schedule in person.schedules:
+            if visit.modality == Modality.IN_PERSON and schedule.location_jurisdiction != visit.jurisdiction:
+                continue
+            for slot in slots[schedule.ref]:
+                yield person, schedule, slot
+
+
+@settings(max_examples=200, deadline=None)
+@given(worlds())
+def test_every_clinician_left_out_breaks_the_rule_that_is_named(world):
+    people, visit, *_ = world
+    found = weigh(people, visit)
+    assert [entry.clinician for entry in found.eligible] == [
+        p for p in people if not faults_of_person(p, visit)
+    ]
+    assert [person for person, _ in found.withheld] == [p for p in people if faults_of_person(p, visit)]
+    assert [cause for person, cause in found.withheld if cause not in faults_of_person(person, visit)] == []
+    for entry in found.eligible:
+        assert entry.minutes == minutes_of(entry.clinician, visit)
+
+
+@settings(max_examples=500, deadline=None)
+@given(worlds())
+def test_every_offer_obeys_every_rule_and_every_other_time_breaks_one(world):
+    people, visit, slots, claims, policy, now = world
+    eligible = weigh(people, visit).eligible
+    found = find_offers(eligible, slots, visit=visit, policy=policy, claims=claims, now=now)
+    able = [person for person in people if not faults_of_person(person, visit)]
+    judged = [
+        (person, schedule, slot, faults_of_time(person, schedule, slot, visit, claims, policy, now))
+        for person, schedule, slot in candidates(able, visit, slots)
+    ]
+    fine = {(person.id, slot.starts_at) for person, _, slot, faults in judged if not faults}
+    target(len(found.offers), label="offers")
+
+    offered = [(offer.clinician.id, offer.starts_at) for offer in found.offers]
+    assert sorted(offered) == sorted(fine)
+    for offer in found.offers:
+        (own,) = [
+            (person, faults)
+            for person, schedule, slot, faults in judged
+            if schedule == offer.schedule
+            and (slot.starts_at, slot.ends_at) == (offer.starts_at, offer.ends_at)
+        ]
+        assert own == (offer.clinician, set())
+        assert offer.license in offer.clinician.licenses
+        assert is_licensed(offer.license, visit, Slot("", offer.starts_at, offer.ends_at))
+        assert offer.minutes == minutes_of(offer.clinician, visit)
+    order = [(offer.starts_at, offer.clinician.name, offer.clinician.id) for offer in found.offers]
+    assert order == sorted(order)
+
+    broken = [faults for person, _, slot, faults in judged if faults]
+    refused = [faults for person, _, slot, faults in judged if (person.id, slot.starts_at) not in fine]
+    assert len(refused) <= sum(found.withheld.values()) <= len(broken)
+    assert set(found.withheld) <= set().union(*broken)
