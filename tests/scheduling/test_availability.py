@@ -143,6 +143,14 @@ def test_the_daily_cap_counts_days_of_the_schedule(claims, cap, expected):
     assert outcome(found) == expected
 
 
+def test_the_daily_cap_counts_the_day_of_a_late_time_at_the_practice():
+    """10 pm in Oakland is tomorrow for a patient in the East; it is still today's work for the clinician."""
+    policy = Policy(lead=timedelta(0), daily_cap=1)
+    late, taken = slot("2026-06-11 05:00"), claim(MORNING)
+    found = offered([late], now="2026-06-09 10:00", claims=[taken], policy=policy, asked=visit(zone=EASTERN))
+    assert outcome(found) == Withheld.DAY_FULL
+
+
 def test_the_daily_cap_does_not_count_other_clinicians():
     policy = Policy(lead=timedelta(0), daily_cap=1)
     claims = [claim("2026-06-10 20:00", clinician_id=2)]

@@ -51,7 +51,7 @@ def optional(strategy: st.SearchStrategy) -> st.SearchStrategy:
 @st.composite
 def worlds(draw) -> tuple[list[Clinician], Visit, dict[str, list[Slot]], list[Claim], Policy, datetime]:
     midnight = draw(st.sampled_from(AROUND))
-    quarters = st.integers(-60, 4 * 24 * 3)
+    quarters = st.integers(-40, 4 * 24 * 2)
     days = st.integers(-1, 3).map(lambda n: midnight.date() + timedelta(days=n))
     people, slots = [], {}
     for number in range(draw(st.integers(1, 3))):
@@ -65,7 +65,7 @@ def worlds(draw) -> tuple[list[Clinician], Visit, dict[str, list[Slot]], list[Cl
                 location_jurisdiction=draw(st.sampled_from(STATES)),
                 zone=draw(st.sampled_from(ZONES)),
             )
-            for place in range(draw(st.integers(0, 2)))
+            for place in range(draw(st.sampled_from([1, 1, 2, 2, 0])))
         )
         people.append(
             Clinician(
@@ -95,7 +95,7 @@ def worlds(draw) -> tuple[list[Clinician], Visit, dict[str, list[Slot]], list[Cl
             )
         )
         for schedule in schedules:
-            begins = draw(st.lists(quarters, max_size=12, unique=True))
+            begins = draw(st.lists(quarters, min_size=3, max_size=12, unique=True))
             slots[schedule.ref] = [
                 Slot(
                     schedule.ref,
@@ -143,7 +143,7 @@ def worlds(draw) -> tuple[list[Clinician], Visit, dict[str, list[Slot]], list[Cl
         buffer=draw(st.sampled_from([0, 10, 15, 60])) * timedelta(minutes=1),
         daily_cap=draw(optional(st.integers(1, 3))),
     )
-    now = midnight + draw(st.integers(-40, 40)) * QUARTER + timedelta(minutes=draw(st.integers(0, 14)))
+    now = midnight + draw(st.integers(-60, 20)) * QUARTER + timedelta(minutes=draw(st.integers(0, 14)))
     return people, visit, slots, claims, policy, now
 
 
