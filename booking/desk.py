@@ -19,7 +19,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-
 # Django's admin loads its own scripts from our origin and gives them no nonce.
 with_admin_scripts = csp_update({"script-src": [SELF]})
 

@@ -208,7 +208,9 @@ class DetailsForm(forms.Form):
             self._clean_birth_date(cleaned, year, month, day)
         has_way = cleaned.get("text_consent") or cleaned.get("email") or "email" in self.errors
         if self.verified_channel == "mobile" and not has_way:
-            self.add_error("email", "Enter an e-mail address, or agree to texts, so that we can confirm your visit.")
+            self.add_error(
+                "email", "Enter an e-mail address, or agree to texts, so that we can confirm your visit."
+            )
         return cleaned
 
     def _clean_birth_date(self, cleaned: dict[str, Any], year: int, month: int, day: int) -> None:

@@ -62,10 +62,15 @@ def test_policy_opens_as_its_one_row(staff: User) -> None:
     client = Client()
     client.force_login(staff)
     response = client.get("/admin/booking/schedulingpolicy/")
-    assert response.headers["Location"] == f"/admin/booking/schedulingpolicy/{SchedulingPolicy.current().pk}/change/"
+    assert (
+        response.headers["Location"]
+        == f"/admin/booking/schedulingpolicy/{SchedulingPolicy.current().pk}/change/"
+    )
 
 
-@pytest.mark.parametrize("model", ["booking", "message", "clinicianrecord", "locationrecord", "specialty", "user"])
+@pytest.mark.parametrize(
+    "model", ["booking", "message", "clinicianrecord", "locationrecord", "specialty", "user"]
+)
 def test_every_list_opens(model: str, staff: User) -> None:
     client = Client()
     client.force_login(staff)

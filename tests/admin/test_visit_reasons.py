@@ -9,7 +9,14 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from booking.models import ClinicianRecord, DurationRuleRecord, ReasonModality, Specialty, User, VisitReasonRecord
+from booking.models import (
+    ClinicianRecord,
+    DurationRuleRecord,
+    ReasonModality,
+    Specialty,
+    User,
+    VisitReasonRecord,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -28,14 +35,18 @@ def heart() -> Specialty:
 
 @pytest.fixture
 def cole(skin: Specialty) -> ClinicianRecord:
-    clinician = ClinicianRecord.objects.create(ehr_ref="Practitioner/cole", name="Ida Cole", family_name="Cole")
+    clinician = ClinicianRecord.objects.create(
+        ehr_ref="Practitioner/cole", name="Ida Cole", family_name="Cole"
+    )
     clinician.specialties.add(skin)
     return clinician
 
 
 @pytest.fixture
 def rash(skin: Specialty) -> VisitReasonRecord:
-    reason = VisitReasonRecord.objects.create(code="rash", label="Rash", coding_code="RASH", default_minutes=20)
+    reason = VisitReasonRecord.objects.create(
+        code="rash", label="Rash", coding_code="RASH", default_minutes=20
+    )
     reason.specialties.add(skin)
     ReasonModality.objects.create(reason=reason, modality="video", type_code="448337001")
     return reason
@@ -86,7 +97,8 @@ def submission(reason: VisitReasonRecord, rules: list[dict[str, Any]], **changes
 
 def save(desk: Client, reason: VisitReasonRecord, rules: list[dict[str, Any]], **changes: Any) -> Any:
     return desk.post(
-        reverse("admin:booking_visitreasonrecord_change", args=[reason.pk]), submission(reason, rules, **changes)
+        reverse("admin:booking_visitreasonrecord_change", args=[reason.pk]),
+        submission(reason, rules, **changes),
     )
 
 
@@ -100,7 +112,11 @@ def test_rules_that_agree_are_saved(desk: Client, rash: VisitReasonRecord, cole:
     response = save(
         desk,
         rash,
-        [{"modality": "video", "minutes": 30}, {"clinician": cole.pk, "minutes": 40}, {"patient_kind": "new", "minutes": 45}],
+        [
+            {"modality": "video", "minutes": 30},
+            {"clinician": cole.pk, "minutes": 40},
+            {"patient_kind": "new", "minutes": 45},
+        ],
     )
     assert response.status_code == 302
     assert sorted(DurationRuleRecord.objects.values_list("minutes", flat=True)) == [30, 40, 45]
@@ -164,7 +180,9 @@ def test_rule_for_a_specialty_the_reason_lost_in_the_same_save_is_refused(
 ) -> None:
     rule = {"specialty": skin.pk, "minutes": 30}
     response = save(desk, rash, [rule], specialties=[heart.pk])
-    assert errors(response) == ["This reason does not belong to that specialty, so the rule could never apply."]
+    assert errors(response) == [
+        "This reason does not belong to that specialty, so the rule could never apply."
+    ]
     assert save(desk, rash, [rule], specialties=[heart.pk, skin.pk]).status_code == 302
 
 
@@ -177,12 +195,16 @@ def test_rule_for_a_clinician_who_cannot_take_the_reason_is_refused(
     ]
     cole.specialties.set(rash.specialties.all())
     cole.declined_reasons.add(rash)
-    assert errors(save(desk, rash, [{"clinician": cole.pk, "minutes": 30}])) == ["Ida Cole does not take this reason."]
+    assert errors(save(desk, rash, [{"clinician": cole.pk, "minutes": 30}])) == [
+        "Ida Cole does not take this reason."
+    ]
 
 
 def test_reason_without_a_way_to_hold_it_is_refused(desk: Client, rash: VisitReasonRecord) -> None:
     response = save(desk, rash, [], **{"modalities-0-DELETE": "on"})
-    assert errors(response) == ["Give at least one way to hold the visit, or patients cannot choose this reason."]
+    assert errors(response) == [
+        "Give at least one way to hold the visit, or patients cannot choose this reason."
+    ]
 
 
 def test_page_shows_every_case_and_the_rule_that_wins_it(

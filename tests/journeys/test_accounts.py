@@ -36,7 +36,9 @@ def test_account_books_without_a_second_code_and_sees_only_its_own_visits(
     assert len(own_appointments(sandbox, path.strip("/").split("/")[-1])) == 1
 
     assert path in [href for href, _ in mine.open("/visits/").links]
-    assert [href for href, _ in other.open("/visits/").links if href.startswith("/visits/") and len(href) > 10] == []
+    assert [
+        href for href, _ in other.open("/visits/").links if href.startswith("/visits/") and len(href) > 10
+    ] == []
     assert other.open(path).status == 404
 
     to_times(mine, reason="refill", state="CA")

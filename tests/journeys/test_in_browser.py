@@ -15,8 +15,16 @@ from tests.rig.portal import Portal
 from tests.rig.sandbox import SandboxControl
 
 from .inspect import faults_of
-from .steps import Person, assert_appointment, busy_day, code_in, eventually, own_appointments, references, text_of
-
+from .steps import (
+    Person,
+    assert_appointment,
+    busy_day,
+    code_in,
+    eventually,
+    own_appointments,
+    references,
+    text_of,
+)
 
 # A tile's ring is drawn on the label around its radio button.
 HAS_FOCUS_RING = """() => [document.activeElement, document.activeElement.closest("label")]
@@ -94,7 +102,9 @@ def walk(browser: Browser, portal_server: Portal) -> Iterator[Walk]:
 def expected_errors(visitor: Visitor, *statuses: int) -> None:
     """Chromium writes a console line for every page that answers with an error; those asked for are taken out."""
     for status in statuses:
-        visitor.console_errors = [line for line in visitor.console_errors if f"status of {status}" not in line]
+        visitor.console_errors = [
+            line for line in visitor.console_errors if f"status of {status}" not in line
+        ]
 
 
 def test_guest_books_a_video_visit_and_every_page_on_the_way_is_sound(
@@ -142,7 +152,9 @@ def test_guest_books_a_video_visit_and_every_page_on_the_way_is_sound(
     (appointment,) = own_appointments(sandbox, booking_id)
     practitioner, patient = references(appointment["participant"])
     locations = [
-        each["reference"] for each in appointment["supportingInformation"] if each["reference"].startswith("Location/")
+        each["reference"]
+        for each in appointment["supportingInformation"]
+        if each["reference"].startswith("Location/")
     ]
     assert_appointment(
         appointment,

@@ -42,7 +42,11 @@ def quick_portal(
     with (
         postgres_server.database() as url,
         start_portal(
-            sandbox_server, database_url=url, redis_url=redis_server.url(3), worker=True, env=QUICK | letters.env
+            sandbox_server,
+            database_url=url,
+            redis_url=redis_server.url(3),
+            worker=True,
+            env=QUICK | letters.env,
         ) as running,
     ):
         yield running
@@ -132,12 +136,19 @@ def test_sending_again_at_once_would_have_made_two(sandbox: SandboxControl, pers
     [
         pytest.param({"kind": "422"}, "/book/times/", "That time was just taken", id="422, time taken"),
         pytest.param({"kind": "429"}, "/book/review/", "your time is still held", id="429"),
-        pytest.param({"kind": "403-html"}, "/book/review/", "your time is still held", id="403 from the edge"),
+        pytest.param(
+            {"kind": "403-html"}, "/book/review/", "your time is still held", id="403 from the edge"
+        ),
         pytest.param({"kind": "401"}, "", "is booked", id="401 mid-session, renewed and sent again"),
     ],
 )
 def test_clear_answers_are_told_at_once(
-    fault: dict[str, object], path: str, words: str, quick_portal: Portal, sandbox: SandboxControl, person: Ready
+    fault: dict[str, object],
+    path: str,
+    words: str,
+    quick_portal: Portal,
+    sandbox: SandboxControl,
+    person: Ready,
 ) -> None:
     visitor = visitor_for(quick_portal, person)
     visitor.open("/book/review/")
@@ -165,7 +176,9 @@ def test_patient_whose_creation_got_no_answer_is_not_made_twice(
     (appointment,) = own_appointments(sandbox, person.booking_id)
     patient = appointment["participant"][1]["actor"]["reference"]
     (record,) = sandbox.search("Patient", _id=patient.removeprefix("Patient/"))
-    assert [each["id"] for each in sandbox.search("Patient", family=record["name"][0]["family"])] == [record["id"]]
+    assert [each["id"] for each in sandbox.search("Patient", family=record["name"][0]["family"])] == [
+        record["id"]
+    ]
     visitor.close()
 
 

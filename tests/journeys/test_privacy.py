@@ -13,8 +13,18 @@ from tests.rig.redis import Redis
 from .plain import PlainVisitor
 from .steps import Person, eventually, text_of, to_review, to_times
 
-CANARY = Person(given="Zzcanary", family="Quetzalcoatlus", email="canary.mailbox@example.com", born=("7", "4", "1931"))
-TELLTALES = ("Zzcanary", "Quetzalcoatlus", "canary.mailbox", "1931", "blood-pressure", "Blood pressure", "itchyword")
+CANARY = Person(
+    given="Zzcanary", family="Quetzalcoatlus", email="canary.mailbox@example.com", born=("7", "4", "1931")
+)
+TELLTALES = (
+    "Zzcanary",
+    "Quetzalcoatlus",
+    "canary.mailbox",
+    "1931",
+    "blood-pressure",
+    "Blood pressure",
+    "itchyword",
+)
 
 
 def found_in(text: str) -> list[str]:
@@ -77,5 +87,9 @@ def test_front_page_asks_nobody_but_the_portal_for_anything(portal_server: Porta
     assert foreign == []
     for name in ("portal.css", "portal.js"):
         text = (Path(__file__).parents[2] / "static" / name).read_text()
-        assert [word for word in ("http://", "https://", "//cdn") if word in text.replace("http://www.w3.org/", "")] == []
+        assert [
+            word
+            for word in ("http://", "https://", "//cdn")
+            if word in text.replace("http://www.w3.org/", "")
+        ] == []
     visitor.close()

@@ -7,9 +7,8 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
-from portal.wsgi import application
-
 from booking.flows import confirm_booking, hold_slot
+from portal.wsgi import application
 
 __all__ = ["application"]
 

@@ -84,12 +84,19 @@ def test_post_without_a_token_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", POSTS)
 def test_post_with_nonsense_never_fails(name: str) -> None:
-    nonsense = {"q": "x" * 5000, "reason": "'; --", "zone": "Mars/Base", "slot": "1.1e9.video", "code": "\x00"}
+    nonsense = {
+        "q": "x" * 5000,
+        "reason": "'; --",
+        "zone": "Mars/Base",
+        "slot": "1.1e9.video",
+        "code": "\x00",
+    }
     assert Client().post(url(name), nonsense).status_code in (204, 302)
 
 
 @pytest.mark.parametrize(
-    "slot", ["", "1", "1.2", "1.2.3", "x.y.video", "1.99999999999999999.video", "-1.0.video", "٣.5.video", "1.5.fax"]
+    "slot",
+    ["", "1", "1.2", "1.2.3", "x.y.video", "1.99999999999999999.video", "-1.0.video", "٣.5.video", "1.5.fax"],
 )
 def test_nonsense_for_a_time_goes_back_to_the_questions(slot: str) -> None:
     assert Client().post("/book/times/", {"slot": slot}).headers["Location"] == "/"

@@ -43,17 +43,25 @@ def test_whole_details_are_taken() -> None:
             {"birth_day": ["That month has no such day. Check the date of birth."]},
             id="no leap year",
         ),
-        pytest.param({"birth_month": "13"}, {"birth_month": ["The month must be from 1 to 12."]}, id="month 13"),
         pytest.param(
-            {"birth_year": "84"}, {"birth_year": ["Enter the year as four digits, such as 1985."]}, id="two digits"
+            {"birth_month": "13"}, {"birth_month": ["The month must be from 1 to 12."]}, id="month 13"
+        ),
+        pytest.param(
+            {"birth_year": "84"},
+            {"birth_year": ["Enter the year as four digits, such as 1985."]},
+            id="two digits",
         ),
         pytest.param(
             {"birth_year": "2026", "birth_month": "11", "birth_day": "22"},
             {"birth_year": ["The date of birth must be in the past."]},
             id="tomorrow",
         ),
-        pytest.param({"birth_year": "1884"}, {"birth_year": ["Check the year of birth."]}, id="142 years old"),
-        pytest.param({"birth_month": "May"}, {"birth_month": ["Enter the month as a number."]}, id="in words"),
+        pytest.param(
+            {"birth_year": "1884"}, {"birth_year": ["Check the year of birth."]}, id="142 years old"
+        ),
+        pytest.param(
+            {"birth_month": "May"}, {"birth_month": ["Enter the month as a number."]}, id="in words"
+        ),
         pytest.param({"given_name": " "}, {"given_name": ["Enter your first name."]}, id="blank name"),
         pytest.param({"family_name": "1234"}, {"family_name": ["Enter a name."]}, id="digits for a name"),
         pytest.param({"sex": "x"}, None, id="not on the list"),
@@ -64,7 +72,9 @@ def test_whole_details_are_taken() -> None:
         ),
     ],
 )
-def test_details_that_cannot_be_meant_are_named(changes: dict[str, str], errors: dict[str, list[str]] | None) -> None:
+def test_details_that_cannot_be_meant_are_named(
+    changes: dict[str, str], errors: dict[str, list[str]] | None
+) -> None:
     form = details(**changes)
     assert not form.is_valid()
     if errors is not None:
@@ -117,7 +127,10 @@ def test_numbers_abroad_are_not_texted() -> None:
         ({}, {"channel": ["Choose e-mail or text message."]}),
         ({"channel": "email"}, {"email": ["Enter your e-mail address."]}),
         ({"channel": "mobile"}, {"mobile": ["Enter your mobile number."]}),
-        ({"channel": "email", "email": "ana@"}, {"email": ["Enter an e-mail address such as name@example.com."]}),
+        (
+            {"channel": "email", "email": "ana@"},
+            {"email": ["Enter an e-mail address such as name@example.com."]},
+        ),
         ({"channel": "email", "email": "ana@example.com", "mobile": "12"}, {}),
     ],
 )
@@ -125,7 +138,9 @@ def test_only_the_chosen_contact_is_looked_at(data: dict[str, Any], errors: dict
     assert ContactForm(data).errors == errors
 
 
-@pytest.mark.parametrize(("typed", "taken"), [("123456", "123456"), ("123 456", "123456"), (" 123-456 ", "123456")])
+@pytest.mark.parametrize(
+    ("typed", "taken"), [("123456", "123456"), ("123 456", "123456"), (" 123-456 ", "123456")]
+)
 def test_code_is_taken_however_it_is_spaced(typed: str, taken: str) -> None:
     form = CodeForm({"code": typed})
     assert form.is_valid()

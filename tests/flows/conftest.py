@@ -1,0 +1,174 @@
+"""A small clinic whose clinician is one of the sandbox EHR's, and a clock that moves only when told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+
+from booking import ehr
+from booking.flows import hold_slot
+from booking.flows.hold_slot import Choice
+from booking.models import Booking, ClinicianRecord, LocationRecord, ScheduleRecord, VisitReasonRecord
+from booking.models.bookings import Visitor
+from booking.scheduling.eligibility import Visit
+from booking.scheduling.terms import Coding, Directory, Modality, Slot
+from tests import factories
+from tests.rig.sandbox import SandboxControl
+
+BOOKING_SYSTEM = "urn:self-scheduling-portal:booking"
+PATIENT_SYSTEM = "urn:self-scheduling-portal:patient"
+TELEHEALTH = Coding("http://snomed.info/sct", "448337001")
+
+
+@dataclass
+class Clock:
+    """``tick`` is the only thing that moves it. Begun at the present, for the EHR keeps its own time."""
+
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def tick(self, seconds: float) -> datetime:
+        self.at += timedelta(seconds=seconds)
+        return self.at
+
+
+@dataclass
+class Clinic:
+    """One family doctor who works by video from two places and is licensed in five states."""
+
+    sandbox: SandboxControl
+    clinician: ClinicianRecord
+    schedule: ScheduleRecord
+    elsewhere: ScheduleRecord
+    reason: VisitReasonRecord
+
+    def visit(self, **more: Any) -> Visit:
+        usual: dict[str, Any] = {
+            "reason": self.reason.to_term(),
+            "jurisdiction": "CA",
+            "zone": "America/Los_Angeles",
+            "modality": Modality.VIDEO,
+        }
+        return Visit(**usual | more)
+
+    def free(self, minutes: int = 30, *, schedule: ScheduleRecord | None = None) -> list[Slot]:
+        """What the EHR has free from the day after tomorrow on, latest day first, so that nothing is near a limit."""
+        first_on = datetime.now(UTC).date() + timedelta(days=2)
+        return ehr.gateway().free_slots(
+            (schedule or self.schedule).ehr_ref,
+            first_on=first_on,
+            last_on=first_on + timedelta(days=12),
+            minutes=minutes,
+            appointment_type=TELEHEALTH,
+        )
+
+    def choice(self, starts_at: datetime | None = None) -> Choice:
+        return Choice(self.schedule.pk, starts_at or self.free()[0].starts_at)
+
+    def hold(self, visitor: Visitor, *, now: datetime, **more: Any) -> Booking:
+        """A hold on the first free time, with everything a patient fills in."""
+        choice = more.pop("choice", None) or self.choice()
+        held = hold_slot.hold(self.visit(), choice, visitor=visitor, now=now)
+        return factories.give_details(held, **more)
+
+    def appointments(self, booking: Booking) -> list[dict[str, Any]]:
+        return self.sandbox.appointments(identifier=f"{BOOKING_SYSTEM}|{booking.pk}")
+
+    def patients(self, booking: Booking) -> list[dict[str, Any]]:
+        return self.sandbox.search("Patient", identifier=f"{PATIENT_SYSTEM}|{booking.patient_id}")
+
+    def calls(self, method: str, resource_type: str) -> int:
+        """How many calls of a kind the EHR has had."""
+        counts = {(each["method"], each["type"]): each["count"] for each in self.sandbox.calls()["calls"]}
+        return counts.get((method, resource_type), 0)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def portal_ehr(sandbox: SandboxControl, settings: Any) -> Iterator[SandboxControl]:
+    """The sandbox, well behaved, as the portal's EHR; nothing is remembered of it from earlier tests."""
+    for name, value in sandbox.env.items():
+        setattr(settings, name, value)
+    cache.clear()
+    yield sandbox
+    cache.clear()
+
+
+_directories: dict[str, Directory] = {}
+
+
+@pytest.fixture
+def directory(portal_ehr: SandboxControl) -> Directory:
+    if portal_ehr.url not in _directories:
+        _directories[portal_ehr.url] = ehr.gateway().directory()
+    return _directories[portal_ehr.url]
+
+
+@pytest.fixture
+def clinic(db: None, portal_ehr: SandboxControl, directory: Directory) -> Clinic:
+    return make_clinic(portal_ehr, directory)
+
+
+def make_clinic(sandbox: SandboxControl, directory: Directory, family: str = "Raghunathan") -> Clinic:
+    listing = next(each for each in directory.practitioners if each.family == family)
+    places = {
+        each.ref: LocationRecord.objects.filter(ehr_ref=each.ref).first()
+        or factories.location(
+            each.ref,
+            name=each.name,
+            jurisdiction=each.jurisdiction,
+            time_zone="America/Los_Angeles" if each.jurisdiction == "CA" else "America/Chicago",
+        )
+        for each in directory.locations
+    }
+    schedules = [
+        (each.ref, places[each.location_ref])
+        for each in directory.schedules
+        if each.practitioner_ref == listing.ref
+    ]
+    clinician = factories.clinician(
+        listing.ref,
+        name=listing.name,
+        family_name=listing.family,
+        ehr_room_url=listing.room_url,
+        states=[license.jurisdiction for license in listing.licenses],
+        schedules=schedules,
+    )
+    records = {
+        record.location.jurisdiction: record for record in clinician.schedules.select_related("location")
+    }
+    return Clinic(
+        sandbox=sandbox,
+        clinician=clinician,
+        schedule=records["CA"],
+        elsewhere=records["TX"],
+        reason=VisitReasonRecord.objects.first() or factories.reason(),
+    )
+
+
+@pytest.fixture
+def visitor() -> Visitor:
+    return factories.visitor()
+
+
+@pytest.fixture
+def reconcile_at(clock: Clock) -> Callable[[float], int]:
+    """Move the clock on, let reconcile run once, and say how many bookings it looked at."""
+    from booking.flows.reconcile import reconcile
+
+    def run(seconds: float) -> int:
+        clock.tick(seconds)
+        return reconcile(clock=clock)
+
+    return run
