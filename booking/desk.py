@@ -20,7 +20,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 # Django's admin loads its own scripts from our origin and gives them no nonce.
-with_admin_scripts = csp_update({"script-src": [SELF]})
+with_admin_scripts: Any = csp_update({"script-src": [SELF]})
 
 
 class DeskSite(AdminSite):

@@ -59,7 +59,7 @@ class Clinic:
         return Visit(**usual | more)
 
     def free(self, minutes: int = 30, *, schedule: ScheduleRecord | None = None) -> list[Slot]:
-        """What the EHR has free from the day after tomorrow on, latest day first, so that nothing is near a limit."""
+        """What the EHR has free from the day after tomorrow on, so that no test is near the lead time."""
         first_on = datetime.now(UTC).date() + timedelta(days=2)
         return ehr.gateway().free_slots(
             (schedule or self.schedule).ehr_ref,
@@ -83,6 +83,10 @@ class Clinic:
 
     def patients(self, booking: Booking) -> list[dict[str, Any]]:
         return self.sandbox.search("Patient", identifier=f"{PATIENT_SYSTEM}|{booking.patient_id}")
+
+    def posts(self) -> int:
+        """How many Appointment creates the EHR was sent, answered or not."""
+        return self.calls("POST", "Appointment")
 
     def calls(self, method: str, resource_type: str) -> int:
         """How many calls of a kind the EHR has had."""

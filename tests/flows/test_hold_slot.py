@@ -141,16 +141,21 @@ def test_ones_earlier_hold_is_kept_when_the_new_one_is_refused(clinic, visitor, 
     assert (mine.state, mine.is_live_hold(clock())) == ("held", True)
 
 
-def test_ones_earlier_hold_is_kept_when_somebody_takes_the_new_time_meanwhile(clinic, visitor, clock):
-    """The refusal under the lock, after the earlier hold was marked as given back, undoes that too."""
+def test_ones_earlier_hold_is_kept_when_somebody_is_faster_to_the_lock(clinic, visitor, clock, monkeypatch):
+    """Both were told that the time is free; the slower one finds it taken only under the lock."""
     one, other = pair_apart(clinic, 30, 30)
     mine = hold_slot.hold(clinic.visit(), one, visitor=visitor, now=clock())
-    offer = hold_slot.check_offer(clinic.visit(), other, now=clock())
-    hold_slot.hold(clinic.visit(), other, visitor=factories.visitor(), now=clock())
-    assert hold_slot.is_free(offer, policy=factories.policy().to_term(), now=clock()) is False
+    lock, rivals = hold_slot.lock_clinician, [factories.visitor()]
+
+    def overtaken(clinician_id: int) -> None:
+        if rivals:
+            hold_slot.hold(clinic.visit(), other, visitor=rivals.pop(), now=clock())
+        lock(clinician_id)
+
+    monkeypatch.setattr(hold_slot, "lock_clinician", overtaken)
     assert refusal(clinic, other, visitor=visitor, now=clock()) == RefusalCode.TIME_TAKEN
     mine.refresh_from_db()
-    assert mine.state == "held"
+    assert (rivals, mine.state, mine.events.count()) == ([], "held", 1)
 
 
 def test_ones_earlier_hold_is_kept_when_the_ehr_is_away(clinic, visitor, clock):
