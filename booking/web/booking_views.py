@@ -27,7 +27,7 @@ from .forms import CodeForm, ContactForm, DetailsForm
 from .journey import journey
 from .present_visit import visit_card, visit_rows
 from .refusals import notice_for
-from .times_views import remember_refusal
+from .times_views import from_the_start, remember_refusal
 
 HoldView = Callable[[HttpRequest, Draft, Booking], HttpResponse]
 
@@ -43,7 +43,7 @@ def with_hold(view: HoldView) -> Callable[[HttpRequest], HttpResponse]:
         draft = drafts.load(request)
         hold = drafts.current_hold(request, draft)
         if hold is None or hold.state in (BookingState.RELEASED, BookingState.REFUSED):
-            return redirect("times" if draft.reason else "start")
+            return redirect("times") if draft.reason else from_the_start(request)
         if hold.status not in (BookingState.HELD, BookingState.EXPIRED):
             return redirect("visit", hold.pk)
         hold_slot.resume(hold, now=timezone.now())

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.http import HttpRequest
 
 from booking.flows import find_times
@@ -82,6 +83,11 @@ def visitor(request: HttpRequest) -> Visitor:
     """Who is at this browser. A session gets its secret with its first booking and keeps it to its end."""
     user = request.user if isinstance(request.user, User) else None
     return Visitor(owner_key=request.session.get(OWNER_KEY, ""), user=user)
+
+
+def has_ended(request: HttpRequest) -> bool:
+    """Whether this browser brings the cookie of a session that is no more, and with it its answers."""
+    return settings.SESSION_COOKIE_NAME in request.COOKIES and request.session.is_empty()
 
 
 def known_visitor(request: HttpRequest) -> Visitor:

@@ -32,13 +32,22 @@ def times(request: HttpRequest) -> HttpResponse:
     draft = drafts.load(request)
     now = timezone.now()
     reason = drafts.reason_of(draft)
+    if reason is None:
+        return from_the_start(request)
     missing = drafts.missing_before_times(draft, reason, now)
     drafts.save(request, draft)
-    if reason is None or missing:
-        return redirect(missing or "start")
+    if missing:
+        return redirect(missing)
     if request.method == "POST":
         return _choose(request, draft, reason, now)
     return _show(request, draft, reason, now)
+
+
+def from_the_start(request: HttpRequest) -> HttpResponse:
+    """For somebody without a reason chosen: the first page, or the word that their session has ended."""
+    if drafts.has_ended(request) and not request.htmx:  # type: ignore[attr-defined]
+        return render(request, "booking/expired.html")
+    return redirect("start")
 
 
 def _show(request: HttpRequest, draft: Draft, reason: VisitReasonRecord, now: datetime) -> HttpResponse:

@@ -59,7 +59,8 @@ def worlds(
     able_by = st.just(every_modality) if are_people_alike else st.frozensets(modalities, min_size=1)
     skills = st.just(every_skill) if are_people_alike else st.frozensets(st.sampled_from(SKILLS), min_size=1)
     declined = st.just(frozenset()) if are_people_alike else st.frozensets(st.sampled_from(["rash", "back"]))
-    quarters = st.integers(-40, 4 * 24 * 2)
+    # Many close together, about the midnights of the zones.
+    quarters = st.integers(14, 34) | st.integers(-40, 4 * 24 * 2)
     days = st.integers(-1, 3).map(lambda n: midnight.date() + timedelta(days=n))
     people, slots = [], {}
     for number in range(draw(st.integers(1, 3))):
