@@ -179,6 +179,10 @@ if REDIS_URL:
         "visibility_timeout": 300,
         "unacked_restore_throttle": 1,
         "health_check_interval": 10,
+        # Ringing the bell at a Redis that is away must cost a booking no more than a moment.
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0.1,
     }
     CELERY_VISIBILITY_TIMEOUT = 300
 else:

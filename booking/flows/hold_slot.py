@@ -70,9 +70,9 @@ def expire_overlapping(clinician_id: int, starts_at: datetime, ends_at: datetime
         booking.move(BookingState.EXPIRED, actor="system", note="hold ended")
 
 
-def is_free(offer: Offer, *, policy: Policy, now: datetime, apart_from: Collection[UUID] = ()) -> bool:
+def is_free(offer: Offer, *, policy: Policy, now: datetime) -> bool:
     """Whether no live claim of ours, buffer and daily cap included, stands against this offer."""
-    claims = Booking.objects.claiming(now).exclude(pk__in=apart_from)
+    claims = Booking.objects.claiming(now)
     starts_at, ends_at, clinician_id = offer.starts_at, offer.ends_at, offer.clinician.id
     if claims.overlapping(clinician_id, starts_at - policy.buffer, ends_at + policy.buffer).exists():
         return False
@@ -163,9 +163,10 @@ def hold(visit: Visit, choice: Choice, *, visitor: Visitor, now: datetime) -> Bo
         twin = Booking.objects.of(visitor).claiming(now).exclude(pk__in=own)
         for booking in twin.filter(schedule_id=choice.schedule_id, starts_at=choice.starts_at):
             return booking
+        # One that has meanwhile been submitted is not released, and stands against the new hold like anybody's.
         for booking in mine:
             release(booking, note="chose another time")
-        if not is_free(offer, policy=policy.to_term(), now=now, apart_from=own):
+        if not is_free(offer, policy=policy.to_term(), now=now):
             raise Refusal(RefusalCode.TIME_TAKEN)
         booking = Booking.objects.create(
             owner_key=visitor.owner_key,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import datetime, timedelta
 
 from celery import current_app
@@ -15,7 +16,9 @@ from booking.models import Booking, Message
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=120)
+# One run sends for this long; what is left is due at the next bell, a few seconds later.
+LONGEST_RUN_SECONDS = 45
 # After each failed attempt, in seconds; then the message is given up and shown to staff.
 RETRY_AFTER = (10, 30, 60, 120, 300, 900, 1800, 3600, 7200)
 
@@ -55,10 +58,17 @@ def ring() -> None:
 
 
 def deliver(*, now: datetime, most: int = 50) -> int:
-    """Send what is due. Returns how many were sent; leases let any number of workers run side by side."""
+    """Send what is due. Returns how many were sent; leases let any number of workers run side by side.
+
+    Each message is leased just before it is sent: a slow carrier must not let the leases of others run out.
+    """
+    ends = time.monotonic() + LONGEST_RUN_SECONDS
     sent = 0
-    for message in _claim(now, most):
-        sent += _send(message, now)
+    for _ in range(most):
+        claimed = _claim(now, 1) if time.monotonic() < ends else []
+        if not claimed:
+            break
+        sent += _send(claimed[0], now)
     return sent
 
 
@@ -81,6 +91,8 @@ def _claim(now: datetime, most: int) -> list[Message]:
 
 def _send(message: Message, now: datetime) -> bool:
     ours = Message.objects.filter(pk=message.pk, fence=message.fence, state=Message.State.DUE)
+    if not ours.exists():
+        return False
     try:
         text = texts.render(message)
         provider_id = channels.send(message.channel, message.recipient, text, key=message.pk)

@@ -25,6 +25,8 @@ from .confirm_booking import Clock
 log = logging.getLogger(__name__)
 
 MOST_POSTS = 3
+# A time that is gone while our identifier is not found this often is somebody else's.
+SURE_AFTER_MISSES = 6
 PATIENCE = timedelta(minutes=14)
 LEASE = timedelta(seconds=90)
 GONE = frozenset({"cancelled", "entered-in-error", "noshow"})
@@ -125,7 +127,11 @@ def _create_again(booking: Booking, *, clock: Clock) -> None:
         confirm_booking.last_look(booking, now=now)
         confirm_booking.create(booking, clock=clock)
     except Refusal as refusal:
-        confirm_booking.refuse(booking, refusal.code)
+        if booking.posts and booking.misses < SURE_AFTER_MISSES:
+            # What took the time may be our own visit, made without an answer and not shown by the search yet.
+            _look_again(booking, clock(), misses=booking.misses + 1)
+        else:
+            confirm_booking.refuse(booking, refusal.code)
     except EhrUnavailable:
         _look_again(booking, clock())
     except EhrFailure as error:

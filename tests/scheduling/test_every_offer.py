@@ -127,7 +127,7 @@ def worlds(
         default_minutes=30,
         appointment_types={each: Coding("", each) for each in draw(able_by)},
         specialties=draw(skills),
-        rules=tuple(draw(st.lists(rules, max_size=2))),
+        rules=tuple(draw(st.lists(rules, max_size=5))),
     )
     visit = Visit(
         reason,

@@ -1,0 +1,146 @@
+"""From a reason and a state to times: every offer keeps the rules, blocks follow each other, failures are told."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from booking.flows import find_times as times
+from booking.flows import hold_slot
+from booking.flows.hold_slot import Choice
+from booking.models import ClinicianRecord
+from booking.scheduling.clock import local_day
+from booking.scheduling.eligibility import Withheld
+from booking.scheduling.errors import EhrUnavailable
+from booking.scheduling.terms import Modality
+from tests import factories
+
+from .conftest import make_clinic
+
+
+@pytest.fixture(autouse=True)
+def patient_enough(settings):
+    settings.GRID_DEADLINE_SECONDS = 8.0
+
+
+def find(clinic, clock, *, block: int = 0, **asked) -> times.Times:
+    return times.find_times(clinic.visit(**asked), block_number=block, now=clock())
+
+
+def test_offers_are_the_free_times_of_the_block_after_the_lead_time(clinic, clock):
+    found = find(clinic, clock)
+    zone, block = "America/Los_Angeles", found.block
+    free = {
+        slot.starts_at
+        for schedule in (clinic.schedule, clinic.elsewhere)
+        for slot in clinic.free(schedule=schedule)
+        if local_day(slot.starts_at, zone) <= block.last_on
+    }
+    shown = {offer.starts_at for offer in found.offers}
+    assert (free - shown, found.pending, found.is_stale, found.zone) == (set(), 0, False, zone)
+    assert min(shown) >= clock() + timedelta(hours=2)
+    assert {local_day(start, zone) for start in shown} <= set(block.days)
+
+
+def test_blocks_follow_each_other_to_the_horizon(clinic, clock):
+    factories.policy(horizon_days=20)
+    blocks = [find(clinic, clock, block=number).block for number in range(3)]
+    today = local_day(clock(), "America/Los_Angeles")
+    assert [(block.first_on - today).days for block in blocks] == [0, 12, 12]
+    assert [(block.last_on - today).days for block in blocks] == [11, 20, 20]
+    assert [block.is_last for block in blocks] == [False, True, True]
+    assert blocks[0].last_on + timedelta(days=1) == blocks[1].first_on
+
+
+@pytest.mark.parametrize(("ahead", "number"), [(-3, 0), (0, 0), (11, 0), (12, 1), (23, 1), (24, 2)])
+def test_a_day_is_in_its_block(clinic, clock, ahead, number):
+    day = local_day(clock(), "America/Los_Angeles") + timedelta(days=ahead)
+    assert times.block_number_of(day, clinic.visit(), clock()) == number
+
+
+def test_a_held_time_is_offered_to_nobody(clinic, clock, visitor):
+    choice = clinic.choice()
+    hold_slot.hold(clinic.visit(), choice, visitor=visitor, now=clock())
+    assert choice.starts_at not in {offer.starts_at for offer in find(clinic, clock).offers}
+    clock.tick(600)
+    assert choice.starts_at in {offer.starts_at for offer in find(clinic, clock).offers}
+
+
+def test_one_clinicians_times_can_be_asked_for(clinic, clock, directory):
+    other = make_clinic(clinic.sandbox, directory, family="Okonkwo")
+    both = find(clinic, clock)
+    assert {offer.clinician.id for offer in both.offers} == {clinic.clinician.pk, other.clinician.pk}
+    one = times.find_times(clinic.visit(), block_number=0, now=clock(), clinician_id=other.clinician.pk)
+    assert one.offers == tuple(offer for offer in both.offers if offer.clinician.id == other.clinician.pk)
+
+
+def test_every_offer_can_be_held(clinic, clock):
+    offers = [each for each in find(clinic, clock).offers if each.starts_at > clock() + timedelta(days=1)]
+    step = max(1, len(offers) // 4)
+    for offer in offers[::step]:
+        choice = Choice(offer.schedule.id, offer.starts_at)
+        assert hold_slot.check_offer(clinic.visit(), choice, now=clock()) == offer
+
+
+def test_nobody_licensed_is_told_apart_from_nothing_free(clinic, clock):
+    found = find(clinic, clock, jurisdiction="OR")
+    assert (found.offers, found.pending) == ((), 0)
+    assert [cause for _, cause in found.eligibility.withheld] == [Withheld.NO_LICENSE]
+
+
+def test_open_specialties_and_modalities_are_those_of_somebody_licensed(clinic, clock):
+    here, there = clinic.visit(), clinic.visit(jurisdiction="OR")
+    assert [times.open_specialties(visit, clock()) for visit in (here, there)] == [{"family": 1}, {}]
+    assert [times.modalities_open(visit) for visit in (here, there)] == [list(Modality), []]
+    assert times.modalities_open(clinic.visit(jurisdiction="NY")) == [Modality.VIDEO, Modality.PHONE]
+
+
+def test_a_clinician_the_desk_took_off_is_not_offered(clinic, clock):
+    ClinicianRecord.objects.update(is_bookable=False)
+    assert (find(clinic, clock).offers, times.clinicians()) == ((), [])
+
+
+@pytest.mark.parametrize(
+    ("modality", "zone"),
+    [(Modality.VIDEO, "America/New_York"), (Modality.IN_PERSON, "America/Los_Angeles")],
+    ids=["remote-where-the-patient-is", "in-person-where-the-place-is"],
+)
+def test_times_are_worded_where_the_patient_will_be(clinic, clock, modality, zone):
+    assert find(clinic, clock, modality=modality, zone="America/New_York").zone == zone
+
+
+def test_an_ehr_that_is_away_is_told_when_nothing_is_known(clinic, clock):
+    clinic.sandbox.faults("403-html", type="Slot", times=None)
+    with pytest.raises(EhrUnavailable):
+        find(clinic, clock)
+
+
+def test_an_ehr_that_goes_away_leaves_the_times_known_and_says_so(clinic, clock, settings):
+    fresh = find(clinic, clock)
+    settings.GRID_FRESH_SECONDS = 0
+    clinic.sandbox.faults("403-html", type="Slot", times=None)
+    found = find(clinic, clock)
+    assert (found.offers, found.is_stale, found.read_at) == (fresh.offers, True, fresh.read_at)
+
+
+def test_the_next_block_with_times_is_found(clinic, clock):
+    factories.policy(lead_minutes=13 * 24 * 60)
+    first = find(clinic, clock)
+    assert first.offers == ()
+    later = times.next_block_with_times(clinic.visit(), after=first.block, now=clock())
+    assert (later.block.number, later.offers[0].starts_at >= clock() + timedelta(days=13)) == (1, True)
+    assert times.next_block_with_times(clinic.visit(), after=later.block, now=clock()) is None
+
+
+def test_a_grid_takes_as_many_queries_for_many_clinicians_as_for_one(
+    clinic, clock, directory, django_assert_num_queries
+):
+    visit = clinic.visit()
+    factories.policy()
+    for families in ([], ["Okonkwo", "Nguyen", "Goldberg"]):
+        for family in families:
+            make_clinic(clinic.sandbox, directory, family=family)
+        # Clinicians with four things of theirs, the policy, and claims.
+        with django_assert_num_queries(7):
+            times.find_times(visit, block_number=0, now=clock())
