@@ -21,13 +21,16 @@ from django.conf import settings
 from django.core.cache import cache
 
 from booking import ehr
-from booking.scheduling.errors import EhrFailure
+from booking.scheduling.errors import EhrFailure, EhrUnavailable
 from booking.scheduling.terms import Coding, Slot
 
 log = logging.getLogger(__name__)
 
 # A failed read is not tried again for this long, so that a failing EHR is asked once and not by every page.
-FAILURE_SECONDS = 5
+FAILURE_SECONDS = 10
+# After this many reads in a row without an answer the EHR counts as away, and nothing is asked of it for as long.
+AWAY_AFTER = 3
+_AWAY, _FAILURES = "board:away", "board:failures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def _readers() -> ThreadPoolExecutor:
 
 def _fetch(want: Want) -> None:
     """Fetch one want into the cache, unless another thread or process is at it already."""
-    if not cache.add(f"{want.key}:reading", 1, timeout=settings.EHR_TOTAL_SECONDS + 1):
+    if cache.get(_AWAY) or not cache.add(f"{want.key}:reading", 1, timeout=settings.EHR_TOTAL_SECONDS + 1):
         return
     try:
         slots = ehr.gateway().free_slots(
@@ -83,13 +86,27 @@ def _fetch(want: Want) -> None:
         )
         starts = [int(slot.starts_at.timestamp()) for slot in slots]
         cache.set(want.key, (time.time(), starts), timeout=settings.GRID_KEEP_SECONDS)
+        cache.delete(_FAILURES)
     except EhrFailure as error:
         log.warning(
             "slot search failed: %s (status %s, EHR id %s)", error, error.status, error.correlation_id
         )
         cache.set(f"{want.key}:failed", 1, timeout=FAILURE_SECONDS)
+        if isinstance(error, EhrUnavailable):
+            _count_failure()
     finally:
         cache.delete(f"{want.key}:reading")
+
+
+def _count_failure() -> None:
+    cache.add(_FAILURES, 0, timeout=3 * FAILURE_SECONDS)
+    try:
+        in_a_row = cache.incr(_FAILURES)
+    except ValueError:
+        # A read that succeeded has just cleared the count.
+        return
+    if in_a_row >= AWAY_AFTER:
+        cache.set(_AWAY, 1, timeout=FAILURE_SECONDS)
 
 
 def _stale_key(schedule_ref: str) -> str:
@@ -108,7 +125,7 @@ class _Found:
         keys = [
             key for want in wants for key in (want.key, f"{want.key}:failed", _stale_key(want.schedule_ref))
         ]
-        return cls(cache.get_many(keys), fresh_after)
+        return cls(cache.get_many([*keys, _AWAY]), fresh_after)
 
     def reading(self, want: Want) -> tuple[float, list[int]] | None:
         return self.entries.get(want.key)
@@ -120,7 +137,7 @@ class _Found:
         return reading[0] >= max(self.fresh_after, self.entries.get(_stale_key(want.schedule_ref), 0.0))
 
     def has_failed(self, want: Want) -> bool:
-        return f"{want.key}:failed" in self.entries
+        return f"{want.key}:failed" in self.entries or (_AWAY in self.entries and not self.is_fresh(want))
 
     def is_settled(self, want: Want) -> bool:
         return self.is_fresh(want) or self.has_failed(want)

@@ -19,6 +19,7 @@ from booking.scheduling.eligibility import Visit
 from booking.scheduling.terms import Coding, Directory, Modality, Slot
 from tests import factories
 from tests.rig.sandbox import SandboxControl
+from tests.rig.sandbox import sandbox as start_sandbox
 
 BOOKING_SYSTEM = "urn:self-scheduling-portal:booking"
 PATIENT_SYSTEM = "urn:self-scheduling-portal:patient"
@@ -99,11 +100,19 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def sandbox_server() -> Iterator[SandboxControl]:
+    """A sandbox that no running portal books into, so that each test can begin with the clinic as first seeded."""
+    with start_sandbox() as control:
+        yield control
+
+
 @pytest.fixture
 def portal_ehr(sandbox: SandboxControl, settings: Any) -> Iterator[SandboxControl]:
     """The sandbox, well behaved, as the portal's EHR; nothing is remembered of it from earlier tests."""
     for name, value in sandbox.env.items():
         setattr(settings, name, value)
+    sandbox.reset()
     cache.clear()
     yield sandbox
     cache.clear()

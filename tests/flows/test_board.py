@@ -97,7 +97,6 @@ def test_many_readers_at_once_make_one_search_of_each_schedule(portal_ehr, wants
 def test_no_more_schedules_are_read_at_once_than_is_set(portal_ehr, directory, settings, searches):
     first_on = datetime.now(UTC).date() + timedelta(days=2)
     many = [Want(each.ref, 30, TELEHEALTH, first_on, first_on) for each in directory.schedules[:24]]
-    portal_ehr.reset()
     portal_ehr.faults("slow", type="Slot", delay_seconds=0.1, times=None)
     assert counts(read(many)) == (0, 0, False)
     found = portal_ehr.calls()

@@ -132,11 +132,6 @@ def test_a_time_taken_before_the_second_create_is_refused_and_the_patient_told(c
     )
 
 
-@pytest.mark.xfail(
-    reason="defect: _create_again reads a time gone from the free ones as taken by somebody else and tells the patient "
-    "that nothing was made; after a create without an answer it may be our own, not yet found by its identifier",
-    strict=True,
-)
 def test_our_own_visit_that_search_does_not_show_yet_is_not_called_refused(clinic, visitor, clock):
     held = clinic.hold(visitor, now=clock())
     clinic.sandbox.switches(search_lag_seconds=6.0)

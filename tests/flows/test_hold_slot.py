@@ -311,11 +311,11 @@ def test_the_daily_cap_refuses_one_more_that_day_and_not_the_next(clinic, visito
     factories.policy(daily_cap=1)
     zone = clinic.schedule.location.time_zone
     starts = [slot.starts_at for slot in clinic.free()]
-    first = starts[0]
-    same_day = next(
-        start
-        for start in starts
-        if local_day(start, zone) == local_day(first, zone) and start >= first + 30 * MINUTE
+    first, same_day = next(
+        (one, other)
+        for one in starts
+        for other in starts
+        if other >= one + 30 * MINUTE and local_day(one, zone) == local_day(other, zone)
     )
     next_day = next(start for start in starts if local_day(start, zone) > local_day(first, zone))
     hold_slot.hold(clinic.visit(), clinic.choice(first), visitor=visitor, now=clock())

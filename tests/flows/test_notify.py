@@ -251,11 +251,6 @@ def test_a_late_worker_cannot_free_the_next_ones_lease(clock, texts):
     assert (message.fence, message.lease_until) == (current.fence, clock() + notify.LEASE)
 
 
-@pytest.mark.xfail(
-    reason="defect: a worker leases up to fifty messages for one minute and sends them one after another without looking "
-    "whether a lease still holds; with a slow carrier the later ones are sent by every worker that comes by",
-    strict=True,
-)
 @pytest.mark.django_db
 def test_a_late_worker_does_not_send_what_the_next_one_has_sent(clock, texts):
     owed(clock)

@@ -206,11 +206,6 @@ def test_many_clinicians_are_claimed_side_by_side(clinic, clock, directory):
     assert results == {"held": 3, "time_taken": 15}
 
 
-@pytest.mark.xfail(
-    reason="defect: hold leaves its own earlier hold out of the check even when release found it is a hold no more; "
-    "the insert then meets the constraint and the patient an error page",
-    strict=True,
-)
 def test_a_hold_submitted_in_another_tab_is_no_longer_given_back(clinic, clock, monkeypatch):
     """The visitor chooses the same time for another reason while their first choice becomes a visit."""
     visitor = factories.visitor()

@@ -54,11 +54,14 @@ def to_times(visitor: PlainVisitor, *, reason: str, state: str, kind: str = "", 
     """From the front page to the grid."""
     visitor.open("/")
     visitor.press(name="reason", value=reason)
+    if visitor.page.path == "/book/screening/":
+        visitor.press(name="answer", value="no")
+    # A visitor's last state is kept, and not asked for again.
+    if visitor.page.path != "/book/state/":
+        visitor.open("/book/state/")
     while visitor.page.path != "/book/times/":
         path = visitor.page.path
-        if path == "/book/screening/":
-            visitor.press(name="answer", value="no")
-        elif path == "/book/state/":
+        if path == "/book/state/":
             visitor.press("Continue", fields={"state": state})
         elif path == "/book/visited/":
             visitor.press(name="kind", value=kind)
