@@ -143,24 +143,55 @@ def test_one_schedule_that_fails_does_not_hide_the_others(portal_ehr, wants):
     assert (len(view.slots), counts(view)) == (2, (0, 1, False))
 
 
-def test_a_failing_ehr_is_left_alone_for_a_while(portal_ehr, wants, searches):
+def test_a_schedule_that_failed_is_left_alone_for_a_while(portal_ehr, wants, searches):
+    portal_ehr.faults("403-html", type="Slot", times=1)
+    views = [read(wants[:1]) for _ in range(5)]
+    assert ({counts(view) for view in views}, searches()) == ({(0, 1, False)}, 1)
+    # As when that while is over.
+    cache.clear()
+    assert (counts(read(wants[:1])), searches()) == ((0, 0, False), 2)
+
+
+def test_after_three_failures_in_a_row_nothing_is_asked_of_the_ehr(portal_ehr, wants, searches):
     portal_ehr.faults("403-html", type="Slot", times=None)
-    for _ in range(5):
-        read(wants)
-    assert searches() == 3
     for want in wants:
-        cache.delete(f"{want.key}:failed")
+        read([want])
+    another = replace(wants[0], minutes=45)
+    assert (counts(read([another])), searches()) == ((0, 1, False), 3)
     portal_ehr.clear_faults()
-    assert counts(read(wants)) == (0, 0, False)
+    assert (counts(read([another])), searches()) == ((0, 1, False), 3)
+    cache.clear()
+    assert (counts(read([another])), searches()) == ((0, 0, False), 4)
+
+
+def test_failures_with_an_answer_in_between_are_not_in_a_row(portal_ehr, wants, searches):
+    first, second, third = wants
+    for want in (first, second):
+        portal_ehr.faults("403-html", type="Slot", times=1)
+        assert counts(read([want])) == (0, 1, False)
+    assert counts(read([third])) == (0, 0, False)
+    for minutes in (45, 60):
+        portal_ehr.faults("403-html", type="Slot", times=1)
+        assert counts(read([replace(third, minutes=minutes)])) == (0, 1, False)
+    assert (counts(read([replace(third, minutes=15)])), searches()) == ((0, 0, False), 6)
+
+
+def test_an_ehr_that_counts_as_away_leaves_fresh_times_as_they_are(portal_ehr, wants):
+    fresh = read(wants[:1])
+    portal_ehr.faults("403-html", type="Slot", times=None)
+    for minutes in (15, 45, 60):
+        read([replace(wants[0], minutes=minutes)])
+    view = read(wants[:1])
+    assert (view.slots, counts(view)) == (fresh.slots, (0, 0, False))
 
 
 def test_what_is_not_in_by_the_deadline_is_pending_and_comes_later(portal_ehr, wants, searches):
-    portal_ehr.faults("slow", type="Slot", delay_seconds=1.0, times=1)
+    portal_ehr.faults("slow", type="Slot", delay_seconds=2.5, times=1)
     began = time.monotonic()
-    view = read(wants, seconds=0.5)
-    assert (time.monotonic() - began < 0.9, counts(view), len(view.slots)) == (True, (1, 0, False), 2)
+    view = read(wants, seconds=1.0)
+    assert (time.monotonic() - began < 2.0, counts(view), len(view.slots)) == (True, (1, 0, False), 2)
     eventually(lambda: all(cache.get(want.key) for want in wants))
-    view = read(wants, seconds=0.5)
+    view = read(wants, seconds=1.0)
     assert (counts(view), len(view.slots), searches()) == ((0, 0, False), 3, 3)
 
 

@@ -23,7 +23,7 @@ REST, LOOK_AGAIN = 60, 30
 def impatient(settings: Any) -> None:
     """The portal's own times are counted by the injected clock; only the wire's are real."""
     settings.EHR_REST_SECONDS, settings.EHR_LOOK_AGAIN_SECONDS = REST, LOOK_AGAIN
-    settings.EHR_READ_SECONDS, settings.EHR_TOTAL_SECONDS = 0.8, 2.0
+    settings.EHR_READ_SECONDS, settings.EHR_TOTAL_SECONDS = 1.5, 4.0
 
 
 def submit(booking: Booking, visitor, clock: Clock) -> Booking:
@@ -73,8 +73,8 @@ ONE_VISIT = ("booked", 1, True, ["confirmation"])
         pytest.param({"kind": "reset-before-commit"}, False, 2, id="not-made-and-the-connection-was-cut"),
         pytest.param({"kind": "500"}, False, 2, id="not-made-and-answered-500"),
         pytest.param({"kind": "502"}, False, 2, id="not-made-and-answered-502"),
-        pytest.param({"kind": "slow", "delay_seconds": 1.6}, True, 1, id="made-after-we-stopped-waiting"),
-        pytest.param({"kind": "commit-late", "delay_seconds": 1.6}, True, 1, id="made-late"),
+        pytest.param({"kind": "slow", "delay_seconds": 2.2}, True, 1, id="made-after-we-stopped-waiting"),
+        pytest.param({"kind": "commit-late", "delay_seconds": 2.2}, True, 1, id="made-late"),
     ],
 )
 def test_a_create_without_an_answer_ends_in_one_visit(clinic, visitor, clock, fault, was_made, posts):
@@ -101,7 +101,7 @@ def test_a_create_without_an_answer_ends_in_one_visit(clinic, visitor, clock, fa
 def test_a_create_made_between_the_two_look_ups_is_found_by_the_second(clinic, visitor, clock):
     """The EHR took longer than the rest. One look-up would have booked the visit a second time."""
     held = clinic.hold(visitor, now=clock())
-    clinic.sandbox.faults("commit-late", method="POST", type="Appointment", delay_seconds=2.5)
+    clinic.sandbox.faults("commit-late", method="POST", type="Appointment", delay_seconds=3.0)
     waiting = submit(held, visitor, clock)
     clock.tick(REST)
     assert reconcile(clock=clock) == 1
@@ -134,7 +134,7 @@ def test_a_time_taken_before_the_second_create_is_refused_and_the_patient_told(c
 
 def test_our_own_visit_that_search_does_not_show_yet_is_not_called_refused(clinic, visitor, clock):
     held = clinic.hold(visitor, now=clock())
-    clinic.sandbox.switches(search_lag_seconds=6.0)
+    clinic.sandbox.switches(search_lag_seconds=20.0)
     clinic.sandbox.faults("commit-then-no-answer", method="POST", type="Appointment")
     waiting = submit(held, visitor, clock)
     for _ in range(3):
@@ -207,7 +207,7 @@ def test_control_a_look_up_at_once_before_the_second_create_makes_two_visits(cli
     """Looking first does not help when the EHR is still at it: nothing is there yet."""
     held = clinic.hold(visitor, now=clock())
     request = direct_request(clinic, held)
-    clinic.sandbox.faults("commit-late", method="POST", type="Appointment", delay_seconds=1.6)
+    clinic.sandbox.faults("commit-late", method="POST", type="Appointment", delay_seconds=2.2)
     for _ in range(3):
         try:
             if not ehr.gateway().find_appointments(held.pk):

@@ -14,7 +14,12 @@ _OVERLAPS = """() => {
     .filter(e => e.checkVisibility({checkOpacity: true, checkVisibilityCSS: true}))
     .filter(e => !["absolute", "fixed"].includes(getComputedStyle(e).position))
     // Words that run over several lines take only those lines, not the box around them all.
-    .map(e => [e, [...e.getClientRects()].filter(r => r.width > 2 && r.height > 2)]);
+    // The room around a link's words is for the finger: it may reach over other words, its own words may not.
+    .map(e => {
+      const range = document.createRange();
+      range.selectNodeContents(e);
+      return [e, [...(e.matches("a") ? range : e).getClientRects()].filter(r => r.width > 2 && r.height > 2)];
+    });
   const meet = (r, q) => Math.min(r.right, q.right) - Math.max(r.left, q.left) > 2
     && Math.min(r.bottom, q.bottom) - Math.max(r.top, q.top) > 2;
   const found = [];

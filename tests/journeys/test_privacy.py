@@ -20,7 +20,7 @@ TELLTALES = (
     "Zzcanary",
     "Quetzalcoatlus",
     "canary.mailbox",
-    "1931",
+    "1931-07-04",
     "blood-pressure",
     "Blood pressure",
     "itchyword",

@@ -1,0 +1,115 @@
+"""The check under the lock, against rows alone: overlap, buffer and daily cap, on their edges."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from booking.flows import hold_slot
+from booking.models import Booking
+from booking.scheduling.availability import Policy
+from booking.scheduling.lifecycle import CLAIMING, BookingState
+from booking.scheduling.terms import License, Offer
+from tests import factories
+from tests.scheduling.builders import utc
+
+pytestmark = pytest.mark.django_db
+
+NOW = utc("2026-06-01 12:00")
+NINE = "2026-06-10 16:00"  # in Oakland
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def who():
+    made = factories.clinician()
+    factories.reason()
+    return made
+
+
+def take(who, starts_at: str, *, minutes: int = 30, **more) -> Booking:
+    begins = utc(starts_at)
+    return factories.booking(clinician=who, starts_at=begins, ends_at=begins + minutes * MINUTE, **more)
+
+
+def is_free(who, starts_at: str = NINE, **limits) -> bool:
+    record = type(who).objects.with_directory().get(pk=who.pk).to_term()
+    begins = utc(starts_at)
+    offer = Offer(record, record.schedules[0], begins, begins + 30 * MINUTE, License("CA"))
+    return hold_slot.is_free(offer, policy=Policy(**limits), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("starts_at", "minutes", "free"),
+    [
+        pytest.param("2026-06-10 15:30", 30, True, id="ends-as-it-begins"),
+        pytest.param("2026-06-10 15:30", 31, False, id="ends-a-minute-in"),
+        pytest.param("2026-06-10 16:30", 30, True, id="begins-as-it-ends"),
+        pytest.param("2026-06-10 16:29", 30, False, id="begins-a-minute-before-the-end"),
+        pytest.param("2026-06-10 16:10", 10, False, id="inside"),
+        pytest.param("2026-06-10 15:00", 120, False, id="around"),
+    ],
+)
+def test_a_visit_takes_what_it_overlaps(who, starts_at, minutes, free):
+    take(who, starts_at, minutes=minutes)
+    assert is_free(who) is free
+
+
+@pytest.mark.parametrize(
+    ("starts_at", "free"),
+    [
+        pytest.param("2026-06-10 15:15", True, id="the-buffer-before"),
+        pytest.param("2026-06-10 15:16", False, id="a-minute-less-before"),
+        pytest.param("2026-06-10 16:45", True, id="the-buffer-after"),
+        pytest.param("2026-06-10 16:44", False, id="a-minute-less-after"),
+    ],
+)
+def test_the_buffer_is_kept_on_both_sides(who, starts_at, free):
+    take(who, starts_at)
+    assert is_free(who, buffer=15 * MINUTE) is free
+
+
+@pytest.mark.parametrize("state", list(BookingState))
+def test_only_states_that_claim_take_time(who, state):
+    take(who, NINE, state=state, hold_expires_at=NOW + MINUTE)
+    assert is_free(who) is (state not in CLAIMING)
+
+
+@pytest.mark.parametrize(
+    ("ends", "free"), [pytest.param(MINUTE, False, id="live"), pytest.param(0 * MINUTE, True, id="over")]
+)
+def test_a_hold_takes_time_until_it_ends(who, ends, free):
+    take(who, NINE, state=BookingState.HELD, hold_expires_at=NOW + ends)
+    assert is_free(who) is free
+
+
+def test_another_clinicians_visit_takes_nothing(who):
+    take(factories.clinician(), NINE)
+    assert is_free(who, daily_cap=1) is True
+
+
+@pytest.mark.parametrize(
+    ("starts_at", "free"),
+    [
+        pytest.param("2026-06-10 20:00", False, id="that-day"),
+        pytest.param("2026-06-11 06:30", False, id="late-that-evening-though-tomorrow-in-utc"),
+        pytest.param("2026-06-11 07:00", True, id="midnight-after"),
+        pytest.param("2026-06-10 07:00", False, id="first-thing-that-day"),
+        pytest.param("2026-06-10 06:30", True, id="the-night-before-though-today-in-utc"),
+    ],
+)
+def test_the_daily_cap_counts_the_days_of_the_place(who, starts_at, free):
+    take(who, starts_at)
+    assert is_free(who, daily_cap=1) is free
+    assert is_free(who, daily_cap=2) is True
+
+
+@pytest.mark.xfail(
+    reason="defect: is_free, and check_offer, look one day back for the daily cap; a local day can have 25 hours",
+    strict=True,
+)
+def test_the_daily_cap_counts_both_ends_of_a_day_of_25_hours(who):
+    """12:05 am and 11:25 pm in Oakland on the day the clocks go back."""
+    take(who, "2026-11-01 07:05", minutes=15)
+    assert is_free(who, "2026-11-02 07:25", daily_cap=1) is False
