@@ -16,9 +16,12 @@ _OVERLAPS = """() => {
     // Words that run over several lines take only those lines, not the box around them all.
     // The room around a link's words is for the finger: it may reach over other words, its own words may not.
     .map(e => {
-      const range = document.createRange();
-      range.selectNodeContents(e);
-      return [e, [...(e.matches("a") ? range : e).getClientRects()].filter(r => r.width > 2 && r.height > 2)];
+      const words = e.matches("a") ? [...e.childNodes].filter(n => !n.matches?.(".vh")).map(n => {
+        const range = document.createRange();
+        range.selectNode(n);
+        return range;
+      }) : [e];
+      return [e, words.flatMap(each => [...each.getClientRects()]).filter(r => r.width > 2 && r.height > 2)];
     });
   const meet = (r, q) => Math.min(r.right, q.right) - Math.max(r.left, q.left) > 2
     && Math.min(r.bottom, q.bottom) - Math.max(r.top, q.top) > 2;
