@@ -76,6 +76,8 @@ def _fetch(want: Want) -> None:
     """Fetch one want into the cache, unless another thread or process is at it already."""
     if cache.get(_AWAY) or not cache.add(f"{want.key}:reading", 1, timeout=settings.EHR_TOTAL_SECONDS + 1):
         return
+    # The answer is as old as the question: what changes while it is on its way must still count as newer.
+    asked_at = time.time()
     try:
         slots = ehr.gateway().free_slots(
             want.schedule_ref,
@@ -85,7 +87,7 @@ def _fetch(want: Want) -> None:
             appointment_type=want.appointment_type,
         )
         starts = [int(slot.starts_at.timestamp()) for slot in slots]
-        cache.set(want.key, (time.time(), starts), timeout=settings.GRID_KEEP_SECONDS)
+        cache.set(want.key, (asked_at, starts), timeout=settings.GRID_KEEP_SECONDS)
         cache.delete(_FAILURES)
     except EhrFailure as error:
         log.warning(

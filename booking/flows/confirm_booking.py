@@ -105,6 +105,7 @@ def _hold_again(booking: Booking, now: datetime) -> None:
         BookingState.HELD,
         actor="system",
         note="EHR unavailable",
+        posts=0,
         hold_expires_at=expires_at,
         hold_full_expires_at=expires_at,
         look_up_at=None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from django.conf import settings
@@ -12,6 +12,7 @@ from booking import board, ehr
 from booking.models import Booking, ClinicianRecord, SchedulingPolicy
 from booking.scheduling.availability import Policy, find_offers, last_start
 from booking.scheduling.clock import day_bounds, local_day
+from booking.scheduling.durations import depends_on_patient_kind
 from booking.scheduling.eligibility import Eligibility, Eligible, Visit, specialties_open, weigh
 from booking.scheduling.errors import EhrUnavailable
 from booking.scheduling.terms import Clinician, Modality, Offer
@@ -54,19 +55,23 @@ def open_specialties(visit: Visit, now: datetime) -> dict[str, int]:
     return specialties_open(clinicians(), visit, now=now, until=now + timedelta(days=policy.horizon_days))
 
 
+def asks_patient_kind(visit: Visit) -> bool:
+    """Whether being new or established decides the length of the visit, or who may be seen at all."""
+    if depends_on_patient_kind(visit.reason):
+        return True
+    anyone = replace(visit, patient_kind=None)
+    people = clinicians()
+    return any(
+        not entry.clinician.accepts_new_patients
+        for modality in visit.reason.appointment_types
+        for entry in weigh(people, replace(anyone, modality=modality)).eligible
+    )
+
+
 def modalities_open(visit: Visit) -> list[Modality]:
     """The ways somebody could see this patient for this reason, in the order they are offered."""
     people = clinicians()
-    return [
-        modality
-        for modality in Modality
-        if weigh(
-            people,
-            Visit(
-                visit.reason, visit.jurisdiction, visit.zone, modality, visit.specialty, visit.patient_kind
-            ),
-        ).eligible
-    ]
+    return [modality for modality in Modality if weigh(people, replace(visit, modality=modality)).eligible]
 
 
 def words_zone(visit: Visit, eligible: Sequence[Eligible]) -> str:

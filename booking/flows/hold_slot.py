@@ -31,6 +31,8 @@ from booking.scheduling.terms import Offer
 
 # After the browser leaves, a hold is kept this long in case it comes back.
 LEAVING_SECONDS = 90
+# How far apart two visits of one local day can start: the day on which the clocks go back has an hour more.
+LONGEST_DAY = timedelta(hours=25)
 
 _REFUSALS = {
     Withheld.NO_LICENSE: RefusalCode.NOT_LICENSED,
@@ -79,7 +81,7 @@ def is_free(offer: Offer, *, policy: Policy, now: datetime) -> bool:
     if policy.daily_cap is None:
         return True
     zone = offer.schedule.zone
-    nearby = claims.overlapping(clinician_id, starts_at - timedelta(days=1), ends_at + timedelta(days=1))
+    nearby = claims.overlapping(clinician_id, starts_at - LONGEST_DAY, ends_at + LONGEST_DAY)
     on = local_day(starts_at, zone)
     return (
         sum(local_day(start, zone) == on for start in nearby.values_list("starts_at", flat=True))
@@ -123,9 +125,8 @@ def check_offer(visit: Visit, choice: Choice, *, now: datetime, apart_from: Coll
         if slot.starts_at == choice.starts_at
     ]
     ends_at = choice.starts_at + timedelta(minutes=entry.minutes)
-    reach = timedelta(days=1)
     claims = Booking.objects.exclude(pk__in=apart_from).claims(
-        [clinician.id], choice.starts_at - reach, ends_at + reach, now
+        [clinician.id], choice.starts_at - LONGEST_DAY, ends_at + LONGEST_DAY, now
     )
     found = find_offers([entry], {schedule.ref: slots}, visit=visit, policy=policy, claims=claims, now=now)
     if found.offers:

@@ -95,6 +95,12 @@ def _send(message: Message, now: datetime) -> bool:
         return False
     try:
         text = texts.render(message)
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        # Trying again cannot help: it must not come back with every lease, but lie where staff see it.
+        log.exception("message %s cannot be worded", message.pk)
+        ours.update(state=Message.State.DEAD, lease_until=None, last_error=f"words {type(error).__name__}")
+        return False
+    try:
         provider_id = channels.send(message.channel, message.recipient, text, key=message.pk)
     except channels.DeliveryError as error:
         log.warning("message %s was not delivered: %s", message.pk, error.code)

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from booking import ehr
 from booking.models import ClinicianRecord, LicenseRecord, LocationRecord, ScheduleRecord, Specialty
+from booking.scheduling.errors import EhrRejected
 from booking.scheduling.jurisdictions import JURISDICTIONS
 from booking.scheduling.terms import Directory, LocationListing, PractitionerListing
 
@@ -32,6 +33,8 @@ class SyncReport:
 def sync_directory() -> SyncReport:
     """Read the directory and write it down. Raises ``EhrFailure`` and then changes nothing."""
     directory = ehr.gateway().directory()
+    if not directory.practitioners and ClinicianRecord.objects.filter(is_active=True).exists():
+        raise EhrRejected("the directory lists nobody; see whether our client may still read it")
     report = SyncReport()
     with transaction.atomic():
         _locations(directory, report)
@@ -86,7 +89,8 @@ def _clinicians(directory: Directory, report: SyncReport) -> None:
         )
         report.licenses += len(listing.licenses)
         theirs = [each for each in specialties if each.taxonomies & set(listing.taxonomy_codes)]
-        if listing.taxonomy_codes:
+        # Codes that no specialty here lists say nothing, and leave the desk's own choice as it is.
+        if theirs:
             record.specialties.set(theirs)
         if not listing.licenses:
             report.without_license.append(listing.name)

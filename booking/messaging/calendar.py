@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, timedelta
 
 from django.conf import settings
 from icalendar import Calendar, Event
@@ -33,5 +33,9 @@ def calendar_file(booking: Booking) -> str:
     calendar.add("version", "2.0")
     calendar.add("method", "PUBLISH")
     calendar.add_component(event)
-    calendar.add_missing_timezones()
+    # The zone's rules around the visit are enough; all of its history would make the file five times as long.
+    calendar.add_missing_timezones(
+        first_date=booking.starts_at.date() - timedelta(days=366),
+        last_date=booking.ends_at.date() + timedelta(days=366),
+    )
     return calendar.to_ical().decode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from smtplib import SMTPException, SMTPRecipientsRefused, SMTPResponseException
+from smtplib import SMTPDataError, SMTPException, SMTPRecipientsRefused, SMTPResponseException
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -58,6 +58,8 @@ def _send_mail(recipient: str, text: Text, key: UUID) -> str:
     except SMTPRecipientsRefused as error:
         codes = [code for code, _ in error.recipients.values()]
         raise DeliveryError(f"smtp {codes}", is_permanent=all(code >= 500 for code in codes)) from error
+    except SMTPDataError as error:
+        raise DeliveryError(f"smtp {error.smtp_code}", is_permanent=error.smtp_code >= 500) from error
     except SMTPResponseException as error:
         raise DeliveryError(f"smtp {error.smtp_code}") from error
     except (SMTPException, OSError) as error:

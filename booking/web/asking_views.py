@@ -13,7 +13,6 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from booking.flows import find_times, hold_slot
 from booking.models import ReasonModality, Specialty, VisitReasonRecord
-from booking.scheduling.durations import depends_on_patient_kind
 from booking.scheduling.jurisdictions import JURISDICTIONS
 from booking.scheduling.reasons import is_red_flag, search
 from booking.scheduling.terms import Modality, PatientKind
@@ -157,7 +156,7 @@ def choose_zone(request: HttpRequest) -> HttpResponse:
 def patient_kind(request: HttpRequest) -> HttpResponse:
     draft = drafts.load(request)
     reason = drafts.reason_of(draft)
-    if reason is None or not depends_on_patient_kind(reason.to_term()):
+    if reason is None or not draft.jurisdiction:
         return next_question(request, draft)
     if request.POST.get("kind") in set(PatientKind):
         draft.patient_kind = request.POST["kind"]

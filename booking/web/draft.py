@@ -17,7 +17,6 @@ from django.http import HttpRequest
 from booking.flows import find_times
 from booking.models import Booking, PatientRecord, User, VisitReasonRecord
 from booking.models.bookings import Visitor
-from booking.scheduling.durations import depends_on_patient_kind
 from booking.scheduling.eligibility import Visit
 from booking.scheduling.jurisdictions import JURISDICTIONS
 from booking.scheduling.lifecycle import BookingState
@@ -125,7 +124,7 @@ def missing_before_times(draft: Draft, reason: VisitReasonRecord | None, now: da
         return "screening"
     if draft.jurisdiction not in JURISDICTIONS:
         return "choose_state"
-    if depends_on_patient_kind(reason.to_term()) and not draft.patient_kind:
+    if not draft.patient_kind and find_times.asks_patient_kind(visit_of(draft, reason)):
         return "patient_kind"
     open_now = find_times.open_specialties(visit_of(draft, reason), now)
     if draft.specialty not in open_now:

@@ -222,11 +222,6 @@ def test_a_time_booked_in_the_ehr_is_gone_once_its_schedule_is_marked_stale(port
     assert slot not in read(wants).slots[want.schedule_ref]
 
 
-@pytest.mark.xfail(
-    reason="defect: _fetch stamps a reading with the time its answer came; one that was out when mark_stale was called "
-    "counts as fresh though the EHR may have answered it before the change",
-    strict=True,
-)
 def test_a_reading_under_way_when_its_schedule_is_marked_stale_does_not_count_as_fresh(
     portal_ehr, wants, searches
 ):

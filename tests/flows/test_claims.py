@@ -105,10 +105,6 @@ def test_the_daily_cap_counts_the_days_of_the_place(who, starts_at, free):
     assert is_free(who, daily_cap=2) is True
 
 
-@pytest.mark.xfail(
-    reason="defect: is_free, and check_offer, look one day back for the daily cap; a local day can have 25 hours",
-    strict=True,
-)
 def test_the_daily_cap_counts_both_ends_of_a_day_of_25_hours(who):
     """12:05 am and 11:25 pm in Oakland on the day the clocks go back."""
     take(who, "2026-11-01 07:05", minutes=15)

@@ -10,7 +10,7 @@ import pytest
 from booking import ehr
 from booking.flows.sync_directory import sync_directory
 from booking.models import ClinicianRecord, LicenseRecord, LocationRecord, ScheduleRecord
-from booking.scheduling.errors import EhrUnavailable
+from booking.scheduling.errors import EhrRejected, EhrUnavailable
 from booking.scheduling.terms import (
     Directory,
     License,
@@ -155,34 +155,44 @@ def test_what_the_desk_owns_is_kept(listed):
 
 
 @pytest.mark.parametrize(
-    ("kind", "model", "bookable_after"),
+    ("kind", "model", "ref"),
     [
-        pytest.param("practitioners", ClinicianRecord, 0, id="clinician"),
-        pytest.param("locations", LocationRecord, 1, id="location"),
-        pytest.param("schedules", ScheduleRecord, 1, id="schedule"),
+        pytest.param("practitioners", ClinicianRecord, "Practitioner/1", id="clinician"),
+        pytest.param("locations", LocationRecord, "Location/1", id="location"),
+        pytest.param("schedules", ScheduleRecord, "Schedule/1", id="schedule"),
     ],
 )
-def test_who_is_gone_from_the_ehr_is_retired_and_comes_back_as_they_were(listed, kind, model, bookable_after):
+def test_who_is_gone_from_the_ehr_is_retired_and_comes_back_as_they_were(listed, kind, model, ref):
     sync_directory()
     made = factories.booking(clinician=only(ClinicianRecord))
     whole = listed.found
-    listed.found = replace(whole, **{kind: ()})
+    somebody_else = (replace(whole.practitioners[0], ref="Practitioner/2"),)
+    listed.found = replace(whole, **{kind: somebody_else if kind == "practitioners" else ()})
     sync_directory()
-    record = only(model)
-    assert (record.is_active, ClinicianRecord.objects.bookable().count()) == (False, bookable_after)
+    record = model.objects.get(ehr_ref=ref)
+    assert record.is_active is False
     bookable = ClinicianRecord.objects.bookable().with_directory()
     assert [schedule for each in bookable for schedule in each.to_term().schedules] == []
     made.refresh_from_db()
-    assert made.clinician_id == only(ClinicianRecord).pk
+    assert made.clinician.ehr_ref == "Practitioner/1"
     listed.found = whole
     sync_directory()
-    back = only(model)
+    back = model.objects.get(ehr_ref=ref)
     assert (back.pk, back.is_active) == (record.pk, True)
+
+
+def test_directory_that_lists_nobody_changes_nothing(listed):
+    """A client that lost its scope, say, must not retire the whole clinic."""
+    sync_directory()
+    listed.found = replace(listed.found, practitioners=(), schedules=())
+    with pytest.raises(EhrRejected):
+        sync_directory()
+    assert (only(ClinicianRecord).is_active, only(ScheduleRecord).is_active) == (True, True)
 
 
 def test_retired_rows_are_counted_once(listed):
     sync_directory()
-    listed.found = replace(listed.found, practitioners=(), schedules=())
+    listed.found = replace(listed.found, locations=(), schedules=())
     assert [sync_directory().retired, sync_directory().retired] == [2, 0]
 
 
@@ -224,10 +234,6 @@ def test_a_specialty_set_at_the_desk_stays_where_the_ehr_names_none(listed):
     assert report.without_specialty == []
 
 
-@pytest.mark.xfail(
-    reason="defect: a taxonomy code that no Specialty lists clears, every hour, the specialties the desk gave the clinician",
-    strict=True,
-)
 def test_a_specialty_set_at_the_desk_stays_where_the_ehr_names_one_we_do_not_know(listed):
     listed.change("practitioners", taxonomy_codes=("999999999X",))
     sync_directory()
