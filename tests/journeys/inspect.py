@@ -48,11 +48,25 @@ _SMALL_TARGETS = """() => [...document.querySelectorAll("button, input:not([type
   .map(([e]) => e.outerHTML.slice(0, 100))"""
 
 
+_IS_AT_REST = """() => !document.querySelector(".htmx-request")
+  && !document.getAnimations().some(a => a instanceof CSSTransition)"""
+
+
+def _wait_until_at_rest(visitor: Visitor) -> None:
+    """What was just swapped in fades in. (Playwright's own waiting would need eval, which our policy forbids.)"""
+    for _ in range(100):
+        visitor.page.wait_for_timeout(50)
+        if visitor.page.evaluate(_IS_AT_REST):
+            return
+    raise AssertionError("the page never comes to rest")
+
+
 def faults_of(visitor: Visitor) -> dict[str, Any]:
     """Everything wrong with the page as it is now; empty when nothing is."""
     page = visitor.page
     found: dict[str, Any] = {}
     before = page.viewport_size
+    page.mouse.move(0, 0)
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})
         for size in ("100%", "200%") if width != 768 else ("100%",):
@@ -63,6 +77,7 @@ def faults_of(visitor: Visitor) -> dict[str, Any]:
             if overlaps := page.evaluate(_OVERLAPS):
                 found[f"overlap at {case}"] = overlaps
         page.evaluate("document.documentElement.style.fontSize = ''")
+        _wait_until_at_rest(visitor)
         if small := page.evaluate(_SMALL_TARGETS):
             found[f"small targets at {width} px"] = small
         if violations := visitor.axe():

@@ -44,10 +44,6 @@ class Walk:
 
     def look(self, name: str) -> None:
         self.page.wait_for_load_state("networkidle")
-        # What has just been swapped in fades in.
-        self.page.wait_for_function(
-            "!document.querySelector('.htmx-request') && !document.getAnimations().some(a => a instanceof CSSTransition)"
-        )
         if found := faults_of(self.visitor):
             self.wrong[name] = found
 
