@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def validate_zone(name: str) -> None:
     try:
         zone(name)
-    except Exception as error:  # zoneinfo raises several kinds for a bad name
+    except (LookupError, ValueError, OSError) as error:  # zoneinfo's ways to turn a name down
         raise ValidationError(f"“{name}” is not a time zone. Use a name such as America/Chicago.") from error
 
 
