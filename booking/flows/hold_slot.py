@@ -63,6 +63,15 @@ def lock_clinician(clinician_id: int) -> None:
     ClinicianRecord.objects.select_for_update().only("pk").get(pk=clinician_id)
 
 
+def lock_visitor(visitor: Visitor) -> None:
+    """Let one visitor take one hold at a time, so that two tabs cannot keep two. Before the clinician's lock, always."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"hold:{visitor.owner_key}"]
+            )
+
+
 def expire_overlapping(clinician_id: int, starts_at: datetime, ends_at: datetime, now: datetime) -> None:
     """Close the holds in the way whose time is up. Nobody else need have done it yet."""
     lapsed = Booking.objects.overlapping(clinician_id, starts_at, ends_at).filter(
@@ -158,6 +167,7 @@ def hold(visit: Visit, choice: Choice, *, visitor: Visitor, now: datetime) -> Bo
     policy = SchedulingPolicy.current()
     expires_at = now + timedelta(minutes=policy.hold_minutes)
     with transaction.atomic():
+        lock_visitor(visitor)
         lock_clinician(offer.clinician.id)
         expire_overlapping(offer.clinician.id, offer.starts_at, offer.ends_at, now)
         # Two presses of one button: whoever comes second finds the hold of the first.
@@ -165,7 +175,7 @@ def hold(visit: Visit, choice: Choice, *, visitor: Visitor, now: datetime) -> Bo
         for booking in twin.filter(schedule_id=choice.schedule_id, starts_at=choice.starts_at):
             return booking
         # One that has meanwhile been submitted is not released, and stands against the new hold like anybody's.
-        for booking in mine:
+        for booking in Booking.objects.of(visitor).filter(state=BookingState.HELD):
             release(booking, note="chose another time")
         if not is_free(offer, policy=policy.to_term(), now=now):
             raise Refusal(RefusalCode.TIME_TAKEN)

@@ -175,7 +175,7 @@ def test_an_expired_hold_is_given_to_one_of_many(clinic, clock, gathered):
 
 def test_one_visitor_who_presses_many_times_has_one_hold(clinic, clock, gathered):
     choice, visitor = clinic.choice(), factories.visitor()
-    gathered("lock_clinician", count=10)
+    gathered("lock_visitor", count=10)
     results = all_at_once([lambda: hold_slot.hold(clinic.visit(), choice, visitor=visitor, now=clock())] * 10)
     assert (tally(results), len({each.pk for each in results}), held()) == ({"held": 10}, 1, 1)
 
@@ -204,6 +204,34 @@ def test_many_clinicians_are_claimed_side_by_side(clinic, clock, directory):
 
     results = tally(all_at_once([choose(number) for number in range(3)] * 6))
     assert results == {"held": 3, "time_taken": 15}
+
+
+def test_one_visitor_in_six_tabs_keeps_one_hold(clinic, clock, directory, monkeypatch):
+    clinics = [
+        clinic,
+        *(make_clinic(clinic.sandbox, directory, family=each) for each in ("Okonkwo", "Nguyen")),
+    ]
+    choices = [each.choice() for each in clinics]
+
+    def rounds() -> list[int]:
+        """How many live holds one visitor has after choosing three times in six tabs at once, five times over."""
+        left = []
+        for _ in range(5):
+            visitor = factories.visitor()
+            tabs = [
+                lambda choice=choice, visitor=visitor: hold_slot.hold(
+                    clinic.visit(), choice, visitor=visitor, now=clock()
+                )
+                for choice in choices * 2
+            ]
+            all_at_once(tabs)
+            left.append(Booking.objects.of(visitor).filter(state="held").count())
+            Booking.objects.all().delete()
+        return left
+
+    assert rounds() == [1] * 5
+    monkeypatch.setattr(hold_slot, "lock_visitor", lambda visitor: None)
+    assert max(rounds()) > 1
 
 
 def test_a_hold_submitted_in_another_tab_is_no_longer_given_back(clinic, clock, monkeypatch):
