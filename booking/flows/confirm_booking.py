@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
 from booking import board, ehr, video
 from booking.models import Booking, SchedulingPolicy
@@ -67,10 +66,10 @@ def submit(booking: Booking, *, visitor: Visitor, clock: Clock) -> Booking:
         last_look(booking, now=now)
         return create(booking, clock=clock)
     except Refusal as refusal:
-        return refuse(booking, refusal.code)
+        return refuse(booking, refusal.code, now=clock())
     except EhrRejected as error:
         log.error("last look rejected: %s (status %s, EHR id %s)", error, error.status, error.correlation_id)
-        return refuse(booking, RefusalCode.NOT_ACCEPTED)
+        return refuse(booking, RefusalCode.NOT_ACCEPTED, now=clock())
     except EhrUnavailable:
         _hold_again(booking, clock())
         raise
@@ -145,10 +144,10 @@ def create(booking: Booking, *, clock: Clock) -> Booking:
         )
         return booking
     except TimeTaken:
-        return refuse(booking, RefusalCode.TIME_TAKEN)
+        return refuse(booking, RefusalCode.TIME_TAKEN, now=clock())
     except EhrRejected as error:
         log.error("create rejected: %s (status %s, EHR id %s)", error, error.status, error.correlation_id)
-        return refuse(booking, RefusalCode.NOT_ACCEPTED)
+        return refuse(booking, RefusalCode.NOT_ACCEPTED, now=clock())
     confirm(booking, appointment_ref, clock=clock)
     return booking
 
@@ -197,16 +196,15 @@ def confirm(booking: Booking, appointment_ref: str, *, clock: Clock) -> bool:
         ):
             return False
         notify.owe(booking, "confirmation", now=now)
-    board.mark_stale([booking.schedule.ehr_ref])
     return True
 
 
-def refuse(booking: Booking, code: RefusalCode) -> Booking:
+def refuse(booking: Booking, code: RefusalCode, *, now: datetime) -> Booking:
     """Record that there will be no visit; a patient who was told to wait is owed a message about it."""
     was_waiting = booking.status is BookingState.UNCONFIRMED
     with transaction.atomic():
         moved = booking.move(BookingState.REFUSED, actor="system", note=code, failure=code, look_up_at=None)
         if moved and was_waiting:
-            notify.owe(booking, "not_booked", now=timezone.now())
+            notify.owe(booking, "not_booked", now=now)
     board.mark_stale([booking.schedule.ehr_ref])
     return booking

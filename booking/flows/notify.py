@@ -50,7 +50,7 @@ def owe(booking: Booking, kind: str, *, now: datetime) -> Message | None:
 
 
 def ring() -> None:
-    """Tell the workers that something is due. A broker that is away costs a few seconds, never the message."""
+    """Tell the workers that something is due. A broker that is away costs a moment, never the message."""
     try:
         current_app.send_task("booking.jobs.deliver_messages", retry=False, expires=60)
     except (OperationalError, OSError) as error:

@@ -131,7 +131,7 @@ def _create_again(booking: Booking, *, clock: Clock) -> None:
             # What took the time may be our own visit, made without an answer and not shown by the search yet.
             _look_again(booking, clock(), misses=booking.misses + 1)
         else:
-            confirm_booking.refuse(booking, refusal.code)
+            confirm_booking.refuse(booking, refusal.code, now=clock())
     except EhrUnavailable:
         _look_again(booking, clock())
     except EhrFailure as error:

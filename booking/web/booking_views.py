@@ -29,6 +29,7 @@ from .present_visit import visit_card, visit_rows
 from .refusals import notice_for
 from .times_views import from_the_start, remember_refusal
 
+HOLDS = (BookingState.HELD, BookingState.EXPIRED)
 HoldView = Callable[[HttpRequest, Draft, Booking], HttpResponse]
 
 
@@ -44,7 +45,7 @@ def with_hold(view: HoldView) -> Callable[[HttpRequest], HttpResponse]:
         hold = drafts.current_hold(request, draft)
         if hold is None or hold.state in (BookingState.RELEASED, BookingState.REFUSED):
             return redirect("times") if draft.reason else from_the_start(request)
-        if hold.status not in (BookingState.HELD, BookingState.EXPIRED):
+        if hold.status not in HOLDS:
             return redirect("visit", hold.pk)
         hold_slot.resume(hold, now=timezone.now())
         return view(request, draft, hold)
@@ -52,25 +53,13 @@ def with_hold(view: HoldView) -> Callable[[HttpRequest], HttpResponse]:
     return with_draft_and_hold
 
 
-def _account_contact(request: HttpRequest, now: datetime) -> Contact | None:
-    """The verified address of whoever is signed in."""
-    if not isinstance(request.user, User):
-        return None
-    address = EmailAddress.objects.filter(user=request.user, verified=True).order_by("-primary").first()
-    return Contact("email", address.email, now.isoformat()) if address else None
-
-
 def next_step(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse:
     """On to whatever is missing before the review; what is known of the person goes with every new hold."""
     now = timezone.now()
-    if draft.verified_contact is None:
-        account = _account_contact(request, now)
-        if account is not None:
-            draft.contact = {
-                "channel": account.channel,
-                "value": account.value,
-                "verified_at": account.verified_at,
-            }
+    if draft.verified_contact is None and isinstance(request.user, User):
+        address = EmailAddress.objects.filter(user=request.user, verified=True).order_by("-primary").first()
+        if address is not None:
+            draft.has_proved("email", address.email, now)
             drafts.save(request, draft)
     if hold.patient is None and draft.patient_id and draft.verified_contact is not None:
         patient = drafts.patient_of(request, draft)
@@ -119,14 +108,10 @@ def code(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse:
     form = CodeForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         if process.verify(form.cleaned_data["code"]):
-            verified = Contact(process.channel, process.value, timezone.now().isoformat())
-            draft.contact = {
-                "channel": verified.channel,
-                "value": verified.value,
-                "verified_at": verified.verified_at,
-            }
+            draft.has_proved(process.channel, process.value, timezone.now())
             drafts.save(request, draft)
-            return next_step(request, draft, hold)
+            # Also when the person is known: what they agreed to was for the way of reaching them they had before.
+            return redirect("details")
         if ContactCode.resume(request) is None:
             return render(
                 request, "booking/code_ended.html", _code_context(draft, hold, process, form), status=422
@@ -251,7 +236,8 @@ def _attach(hold: Booking, draft: Draft, patient: PatientRecord, now: datetime) 
         "contact_verified_at": datetime.fromisoformat(verified.verified_at),
         "text_consent_at": now if draft.has_text_consent and verified.channel == "mobile" else None,
     }
-    Booking.objects.filter(pk=hold.pk, state=BookingState.HELD).update(**fields)
+    # A hold that ended keeps what is told to it: ``submit`` renews it when its time is still free.
+    Booking.objects.filter(pk=hold.pk, state__in=HOLDS).update(**fields)
     for name, value in fields.items():
         setattr(hold, name, value)
 

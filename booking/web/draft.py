@@ -55,6 +55,9 @@ class Draft:
     def verified_contact(self) -> Contact | None:
         return Contact(**self.contact) if self.contact else None
 
+    def has_proved(self, channel: str, value: str, now: datetime) -> None:
+        self.contact = asdict(Contact(channel, value, now.isoformat()))
+
     def begin(self, reason: str) -> None:
         """Start over with another reason, keeping what is true of the person whatever they come for."""
         if reason != self.reason:

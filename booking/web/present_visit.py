@@ -104,8 +104,8 @@ def _room_words(booking: Booking) -> str:
 def visit_rows(booking: Booking, *, with_changes: bool = False) -> list[SummaryRow]:
     """A booking as a list of labels and values; with links to change each while it is not booked."""
 
-    def url(name: str) -> str:
-        return reverse(name) if with_changes else ""
+    def url(name: str, query: str = "") -> str:
+        return reverse(name) + query if with_changes else ""
 
     rows = [
         SummaryRow("Reason for visit", booking.reason.label, url("start")),
@@ -122,5 +122,5 @@ def visit_rows(booking: Booking, *, with_changes: bool = False) -> list[SummaryR
         rows.append(SummaryRow("Date of birth", f"{born:%B} {born.day}, {born.year}", url("details")))
     contact = _contact_words(booking)
     if contact:
-        rows.append(SummaryRow("Confirmation", contact[0].upper() + contact[1:], url("contact")))
+        rows.append(SummaryRow("Confirmation", contact[0].upper() + contact[1:], url("contact", "?change=1")))
     return rows

@@ -19,6 +19,7 @@ from .steps import (
     assert_appointment,
     eventually,
     own_appointments,
+    prove_email,
     references,
     text_of,
     to_review,
@@ -207,6 +208,49 @@ def test_phone_numbers_get_a_code_by_text_and_the_confirmation_only_with_consent
     assert found.body.startswith("Juniper Health: your visit is booked for ")
     assert "Texted" not in found.body
     assert [mail for mail in mailbox.messages if "booked" in mail["Subject"]] == []
+
+
+def test_contact_changed_at_the_review_is_where_the_confirmation_goes(
+    visitor: PlainVisitor, mailbox: Mailbox
+) -> None:
+    to_times(visitor, reason="refill", state="TX")
+    chosen(visitor, 7)
+    person = Person(email="first-way@example.com", family="Changed")
+    to_review(visitor, person, mailbox)
+    visitor.follow("Change confirmation")
+    prove_email(visitor, Person(email="second-way@example.com"), mailbox)
+    assert visitor.page.path == "/book/details/"
+    assert "Changed" in visitor.page.html
+    visitor.press("Continue", fields=person.details)
+    assert "second-way@example.com" in visitor.page.text
+    visitor.press("Book this visit")
+    assert "is booked" in visitor.page.text
+    subjects = [mail["Subject"] for mail in mailbox.wait_for(2, to="second-way@example.com")]
+    assert subjects == ["Juniper Health: your code", "Juniper Health: your visit is booked"]
+    assert [mail["Subject"] for mail in mailbox.to("first-way@example.com")] == ["Juniper Health: your code"]
+
+
+def test_hold_that_ended_while_typing_costs_nothing_when_the_time_is_still_free(
+    visitor: PlainVisitor, portal_server: Portal, sandbox: SandboxControl, mailbox: Mailbox
+) -> None:
+    to_times(visitor, reason="refill", state="TX")
+    value, starts_at = chosen(visitor, 9)
+    prove_email(visitor, Person(email="slow@example.com"), mailbox)
+    schedule_id = int(value.split(".")[0])
+    portal_server.manage(
+        "shell",
+        "-c",
+        "from datetime import timedelta; from django.utils import timezone; from booking.flows import hold_slot;"
+        f"from booking.models import Booking; held = Booking.objects.filter(schedule_id={schedule_id}, state='held');"
+        "held.update(hold_expires_at=timezone.now() - timedelta(seconds=1));"
+        "hold_slot.expire_holds(now=timezone.now())",
+    )
+    visitor.press("Continue", fields=Person(family="Slow").details)
+    assert visitor.page.path == "/book/review/"
+    visitor.press("Book this visit")
+    assert "is booked" in visitor.page.text
+    (appointment,) = own_appointments(sandbox, visitor.page.path.strip("/").split("/")[-1])
+    assert datetime.fromisoformat(appointment["start"]) == starts_at
 
 
 def test_code_is_not_accepted_from_another_session(
