@@ -9,12 +9,13 @@ from starlette.responses import Response
 from .appointments import provide_appointments
 from .auth import Auth
 from .capabilities import config_file
-from .control import control_app
+from .control import StaffScreen, control_app
 from .directory_api import provide_directory
-from .edge import SERVED, Edge, not_found_page, outcome
+from .edge import SERVED, Edge, not_found_page
 from .ehr import Clock, Ehr, system_clock
 from .framework import FHIRProvider, FHIRStarter, quiet
 from .patients import provide_patients
+from .strikes import outcome
 
 CLIENT_ID, CLIENT_SECRET = "portal-demo", "portal-demo-secret"
 
@@ -42,7 +43,7 @@ def create_app(
         fhir.add_providers(provider)
     fhir.add_exception_handler(HTTPException, _unrouted)
     auth = Auth(ehr, client_id, client_secret)
-    return Edge(fhir, ehr, auth, control_app(ehr) if control else None)
+    return Edge(fhir, ehr, auth, control_app(ehr, StaffScreen(ehr)) if control else None)
 
 
 async def _unrouted(request: Request, error: HTTPException) -> Response:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -17,10 +18,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from . import visits, write_log
+from .calls import Calls
 from .catalog import OTHER_EVENT
 from .ehr import Ehr
-from .faults import Fault
+from .faults import Fault, Faults
 from .seed import JsonObject
+from .store import Store
+from .switches import SwitchBoard
 from .visits import REPLACED, REPLACEMENT, Visit
 
 STAFF = "staff"
@@ -28,9 +32,29 @@ STAFF = "staff"
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def control_app(ehr: Ehr) -> Starlette:
-    screen = StaffScreen(ehr)
+class Controlled(Protocol):
+    """What the control address needs of an EHR, whatever its manners."""
 
+    @property
+    def store(self) -> Store: ...
+    @property
+    def switches(self) -> SwitchBoard: ...
+    @property
+    def faults(self) -> Faults: ...
+    @property
+    def calls(self) -> Calls: ...
+    def reseed(self) -> None: ...
+
+
+class Screen(Protocol):
+    """What staff do. Times are whole minutes since the epoch; every answer is an Appointment's id."""
+
+    def cancel(self, id_: str) -> str: ...
+    def reschedule(self, id_: str, starts: int, ends: int) -> str: ...
+    def book(self, practitioner_id: str, starts: int, ends: int) -> str: ...
+
+
+def control_app(ehr: Controlled, screen: Screen) -> Starlette:
     async def faults(request: Request) -> Response:
         if request.method == "POST":
             ehr.faults.add(Fault.from_json(await _json(request)))

@@ -6,29 +6,33 @@ form of create and update replies. Everything about resources is the framework's
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import orjson
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from .access import SCOPE_KEY
 from .auth import Auth
-from .connection import drop
 from .ehr import Ehr
-from .faults import Fault
+from .strikes import FHIR_JSON, App, Message, Receive, Replies, Send, counted, outcome, page, strike
 from .visit_rules import TIME_TAKEN
-
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
-App = Callable[[Any, Receive, Send], Awaitable[None]]
 
 SERVED = frozenset({"Appointment", "Location", "Patient", "Practitioner", "Schedule", "Slot"})
 _LETTERS = {"POST": "c", "PUT": "u", "PATCH": "u", "DELETE": "u"}
-_FHIR_JSON = "application/fhir+json"
+
+
+def _too_many(seconds: float) -> Response:
+    response = page(429, "Too Many Requests")
+    response.headers["Retry-After"] = str(max(1, round(seconds)))
+    return response
+
+
+_REPLIES = Replies(
+    unknown_client=lambda: JSONResponse({"error": "invalid_client"}, 401),
+    time_taken=lambda: outcome(422, "business-rule", TIME_TAKEN),
+    too_many=_too_many,
+)
 
 
 class Edge:
@@ -49,29 +53,15 @@ class Edge:
         if first == "_control" and self._control is not None:
             await self._control(scope, receive, send)
         elif first == "auth":
-            await self._counted(scope, receive, send, "auth", self._serve_auth)
+            await counted(self.ehr.calls, scope, receive, send, "auth", self._serve_auth)
         elif first in SERVED:
-            await self._counted(scope, receive, send, first, self._serve_fhir)
+            await counted(self.ehr.calls, scope, receive, send, first, self._serve_fhir)
         elif scope["path"] == "/healthz":
             await JSONResponse({"status": "ok"})(scope, receive, send)
         elif scope["path"] == "/.well-known/smart-configuration":
             await JSONResponse(_smart_configuration(Request(scope)))(scope, receive, send)
         else:
             await self._fhir(scope, receive, send)
-
-    async def _counted(self, scope: Any, receive: Receive, send: Send, kind: str, serve: App) -> None:
-        calls = self.ehr.calls
-        call = calls.begin(scope["method"], kind)
-
-        async def reply(message: Message) -> None:
-            if message["type"] == "http.response.body" and not message.get("more_body"):
-                calls.end(call)
-            await send(message)
-
-        try:
-            await serve(scope, receive, reply)
-        finally:
-            calls.end(call)
 
     async def _serve_auth(self, scope: Any, receive: Receive, send: Send) -> None:
         async def answer(scope: Any, receive: Receive, send: Send) -> None:
@@ -82,7 +72,7 @@ class Edge:
         if fault is None:
             await answer(scope, receive, send)
         else:
-            await self._strike(fault, answer, scope, receive, send)
+            await strike(fault, _REPLIES, answer, scope, receive, send)
 
     async def _serve_fhir(self, scope: Any, receive: Receive, send: Send) -> None:
         request = Request(scope)
@@ -104,39 +94,7 @@ class Edge:
             await run_in_threadpool(self._auth.revoke, token)
             await outcome(401, "unknown", "Authentication failed")(scope, receive, send)
         else:
-            await self._strike(fault, self._fhir, scope, receive, send)
-
-    async def _strike(self, fault: Fault, app: App, scope: Any, receive: Receive, send: Send) -> None:
-        receive = await _whole_body(receive)
-        # For 429 the number of seconds is what the client is told, not a wait.
-        if fault.kind != "429" and not fault.kind.startswith("commit-then"):
-            await asyncio.sleep(fault.delay_seconds)
-        match fault.kind:
-            case "slow" | "commit-late":
-                await app(scope, receive, send)
-            case "reset-before-commit":
-                await drop(scope)
-            case "commit-then-no-answer" | "commit-then-500":
-                await app(scope, receive, _nowhere)
-                await asyncio.sleep(fault.delay_seconds)
-                if fault.kind == "commit-then-500":
-                    await outcome(500, "exception", "Internal server error")(scope, receive, send)
-                else:
-                    await drop(scope)
-            case "401":
-                await JSONResponse({"error": "invalid_client"}, 401)(scope, receive, send)
-            case "403-html":
-                await page(403, "Forbidden")(scope, receive, send)
-            case "422":
-                await outcome(422, "business-rule", TIME_TAKEN)(scope, receive, send)
-            case "429":
-                response = page(429, "Too Many Requests")
-                response.headers["Retry-After"] = str(max(1, round(fault.delay_seconds)))
-                await response(scope, receive, send)
-            case "500":
-                await outcome(500, "exception", "Internal server error")(scope, receive, send)
-            case "502":
-                await page(502, "Bad Gateway")(scope, receive, send)
+            await strike(fault, _REPLIES, self._fhir, scope, receive, send)
 
     def _with_reply_form(self, request: Request, send: Send) -> Send:
         """Location as `http://host/Type/id/_history/1` and an empty body, or the other form of each by switch."""
@@ -155,7 +113,7 @@ class Edge:
                     headers[b"location"] = b"http://" + host + location + b"/_history/1"
                 answers_null = switches.null_body and headers.get(b"content-length") == b"0"
                 if answers_null:
-                    headers |= {b"content-length": b"4", b"content-type": _FHIR_JSON.encode()}
+                    headers |= {b"content-length": b"4", b"content-type": FHIR_JSON.encode()}
                 message = {**message, "headers": list(headers.items())}
             elif message["type"] == "http.response.body" and answers_null and not message.get("more_body"):
                 message = {**message, "body": b"null"}
@@ -187,43 +145,6 @@ def _with_correlation_id(send: Send) -> Send:
         await send(message)
 
     return stamped
-
-
-async def _whole_body(receive: Receive) -> Receive:
-    """Takes in the request now, and never reports a client that has since gone: the work goes on without it."""
-    body = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            break
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            break
-    given = False
-
-    async def replay() -> Message:
-        nonlocal given
-        if given:
-            await asyncio.Event().wait()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
-
-
-async def _nowhere(message: Message) -> None:
-    """The answer that is never sent."""
-
-
-def outcome(status: int, code: str, text: str) -> Response:
-    issue = {"severity": "error", "code": code, "details": {"text": text}}
-    body = orjson.dumps({"resourceType": "OperationOutcome", "issue": [issue]})
-    return Response(body, status, media_type=_FHIR_JSON)
-
-
-def page(status: int, title: str) -> Response:
-    html = f"<html><head><title>{status} {title}</title></head><body><h1>{status} {title}</h1></body></html>"
-    return Response(html, status, media_type="text/html")
 
 
 def not_found_page() -> Response:

@@ -11,7 +11,7 @@ from .roster import AUSTIN, OAKLAND
 from .seed import Directory, patient_id, stable_uuid, staff_id
 
 # Key, given, family, birth date, gender, phone, email, active. Two are twins in name and birth date.
-_PATIENTS: tuple[tuple[str, str, str, str, str, str, str, bool], ...] = (
+PATIENTS: tuple[tuple[str, str, str, str, str, str, str, bool], ...] = (
     ("01", "Ana", "Delgado", "1984-03-17", "female", "5105550142", "ana.delgado@mail.example", True),
     ("02", "James", "Carter", "1990-07-08", "male", "5125550117", "jcarter90@mail.example", True),
     ("03", "James", "Carter", "1990-07-08", "male", "5125550163", "james.carter@mail.example", True),
@@ -23,7 +23,7 @@ _PATIENTS: tuple[tuple[str, str, str, str, str, str, str, bool], ...] = (
 )
 
 # Patient, clinician, location, type, reason, days ahead from which to take the first free time.
-_VISITS: tuple[tuple[str, str, int, AppointmentType, str, int], ...] = (
+VISITS: tuple[tuple[str, str, int, AppointmentType, str, int], ...] = (
     ("01", "01", OAKLAND, OFFICE_VISIT, "PHYS", 3),
     ("02", "02", AUSTIN, OFFICE_VISIT, "BACK", 4),
     ("04", "20", OAKLAND, TELEHEALTH, "SLEEP", 6),
@@ -34,9 +34,9 @@ _VISITS: tuple[tuple[str, str, int, AppointmentType, str, int], ...] = (
 
 def first_records(connection: sqlite3.Connection, directory: Directory, now: datetime) -> None:
     at = now.timestamp()
-    for number, patient in enumerate(_PATIENTS, start=1):
+    for number, patient in enumerate(PATIENTS, start=1):
         patient_records.insert(connection, _patient(number, *patient), at)
-    for number, booking in enumerate(_VISITS, start=1):
+    for number, booking in enumerate(VISITS, start=1):
         visit = _visit(directory, number, *booking, now=now)
         visits.insert(connection, visit, directory, at)
     visits.insert(connection, _canceled(directory, now), directory, at)

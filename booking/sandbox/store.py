@@ -1,21 +1,43 @@
 """The sandbox's own SQLite file: patients, appointments, tokens and the log of writes.
 
-Owns connections, transactions and the schema. Resources are kept as the JSON a read returns, beside the columns
-searches need. Reads never wait (WAL); a write takes the file's lock before it looks at anything (BEGIN IMMEDIATE).
+Owns connections, transactions and what Canvas's manners store; other manners bring a schema of their own. Resources
+are kept as the JSON a read returns, beside the columns searches need. Reads never wait (WAL); a write takes the
+file's lock before it looks at anything (BEGIN IMMEDIATE).
 """
 
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
 BUSY_SECONDS = 20
 
-_TABLES = """
+_COMMON_TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE token (
+    value TEXT PRIMARY KEY,
+    client_id TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    patient_id TEXT,
+    expires_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE write_log (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    at TEXT NOT NULL,
+    method TEXT NOT NULL,
+    type TEXT NOT NULL,
+    id TEXT NOT NULL,
+    resource TEXT NOT NULL,
+    client TEXT NOT NULL
+)
+"""
+
+_COMMON_EMPTYING = "DELETE FROM about; DELETE FROM write_log; DELETE FROM sqlite_sequence"
+
+_CANVAS_TABLES = """
 CREATE TABLE patient (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -58,29 +80,24 @@ CREATE VIEW busy AS
     WHERE status NOT IN ('cancelled', 'noshow', 'entered-in-error');
 CREATE TABLE identifier (type TEXT NOT NULL, resource_id TEXT NOT NULL, system TEXT NOT NULL, value TEXT NOT NULL);
 CREATE INDEX identifier_value ON identifier (type, value);
-CREATE INDEX identifier_resource ON identifier (type, resource_id);
-CREATE TABLE token (
-    value TEXT PRIMARY KEY,
-    client_id TEXT NOT NULL,
-    scope TEXT NOT NULL,
-    patient_id TEXT,
-    expires_at REAL NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE write_log (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    at TEXT NOT NULL,
-    method TEXT NOT NULL,
-    type TEXT NOT NULL,
-    id TEXT NOT NULL,
-    resource TEXT NOT NULL,
-    client TEXT NOT NULL
-);
+CREATE INDEX identifier_resource ON identifier (type, resource_id)
 """
 
-_EMPTYING = """
-DELETE FROM about; DELETE FROM patient; DELETE FROM contact; DELETE FROM appointment; DELETE FROM identifier;
-DELETE FROM write_log; DELETE FROM sqlite_sequence
-"""
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What one kind of manners stores. `version` marks the file, so that no other kind opens it."""
+
+    version: int
+    tables: str
+    emptying: str
+
+
+CANVAS = Schema(
+    version=1,
+    tables=_CANVAS_TABLES,
+    emptying="DELETE FROM patient; DELETE FROM contact; DELETE FROM appointment; DELETE FROM identifier",
+)
 
 
 class StoreError(Exception):
@@ -88,8 +105,9 @@ class StoreError(Exception):
 
 
 class Store:
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, schema: Schema = CANVAS) -> None:
         self.path = Path(path)
+        self._schema = schema
         # One connection for reading and one for writing, whichever threads they are used from. Writers of this
         # process queue on the lock: SQLite's own wait is a poll, kept for other processes.
         self._reading = threading.Lock()
@@ -130,7 +148,7 @@ class Store:
 
     def empty(self, connection: sqlite3.Connection) -> None:
         """Forgets the clinic's records. Tokens stay good: an outside client should not notice the reset that way."""
-        for statement in _EMPTYING.split(";"):
+        for statement in f"{_COMMON_EMPTYING};{self._schema.emptying}".split(";"):
             connection.execute(statement)
 
     def close(self) -> None:
@@ -153,10 +171,12 @@ class Store:
         self._writer.execute("PRAGMA journal_mode = WAL")
         with self.writing() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == SCHEMA_VERSION:
+            if version == self._schema.version:
                 return
             if version or connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-                raise StoreError(f"{self.path} is not a database of this version; delete it or name another.")
-            for statement in _TABLES.split(";"):
+                raise StoreError(
+                    f"{self.path} is not a database of these manners and version; delete it or name another."
+                )
+            for statement in f"{_COMMON_TABLES};{self._schema.tables}".split(";"):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute(f"PRAGMA user_version = {self._schema.version}")
