@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from .clock import local_day
 from .durations import VisitCase, minutes_for
-from .terms import Clinician, License, Modality, PatientKind, Schedule, VisitReason
+from .terms import Clinician, License, LicenseKind, Modality, PatientKind, Schedule, VisitReason
 
 
 class Withheld(StrEnum):
@@ -24,6 +24,7 @@ class Withheld(StrEnum):
     NOT_BY_MODALITY = "not_by_modality"
     NO_NEW_PATIENTS = "no_new_patients"
     NO_LICENSE = "no_license"
+    LICENSE_NOT_FOR_MODALITY = "license_not_for_modality"
     NO_SCHEDULE = "no_schedule"
     LICENSE_ENDED = "license_ended"
     IN_PAST = "in_past"
@@ -48,7 +49,10 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Eligible:
-    """A clinician who may be offered, with the licenses and schedules it stands on and the visit's length."""
+    """A clinician who may be offered, with the licenses and schedules it stands on and the visit's length.
+
+    ``licenses`` are of the patient's jurisdiction and for the visit's modality, the jurisdiction's own first.
+    """
 
     clinician: Clinician
     minutes: int
@@ -56,9 +60,18 @@ class Eligible:
     schedules: tuple[Schedule, ...]
 
     def license_over(self, starts_at: datetime, ends_at: datetime, zone_name: str) -> License | None:
-        """The license in force when a visit ends, and already when it starts: both local days count."""
-        days = {local_day(starts_at, zone_name), local_day(ends_at, zone_name)}
-        return next((license for license in self.licenses if all(map(license.covers, days))), None)
+        """The license a visit stands on, in force on every local day it touches, from its start to its end.
+
+        Where one license follows another at midnight, each covers its own day and the later one is given.
+        """
+        first, last = local_day(starts_at, zone_name), local_day(ends_at, zone_name)
+        days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+        for license in self.licenses:
+            if all(map(license.covers, days)):
+                return license
+        if all(any(license.covers(day) for license in self.licenses) for day in days):
+            return next(license for license in self.licenses if license.covers(last))
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +93,17 @@ def _weigh(clinician: Clinician, visit: Visit) -> Eligible | Withheld:
         return Withheld.NOT_BY_MODALITY
     if visit.patient_kind is PatientKind.NEW and not clinician.accepts_new_patients:
         return Withheld.NO_NEW_PATIENTS
-    licenses = tuple(license for license in clinician.licenses if license.jurisdiction == visit.jurisdiction)
-    if not licenses:
+    here = [license for license in clinician.licenses if license.jurisdiction == visit.jurisdiction]
+    if not here:
         return Withheld.NO_LICENSE
+    licenses = tuple(
+        sorted(
+            (license for license in here if visit.modality in license.modalities),
+            key=lambda license: license.kind is not LicenseKind.LICENSE,
+        )
+    )
+    if not licenses:
+        return Withheld.LICENSE_NOT_FOR_MODALITY
     schedules = clinician.schedules
     if visit.modality is Modality.IN_PERSON:
         schedules = tuple(s for s in schedules if s.location_jurisdiction == visit.jurisdiction)

@@ -29,20 +29,60 @@ class Coding:
     display: str = ""
 
 
+class LicenseKind(StrEnum):
+    """``LICENSE`` is the jurisdiction's own. The others come by way of a compact and stand on a license elsewhere."""
+
+    LICENSE = "license"
+    PRIVILEGE = "privilege"
+    AUTHORITY = "authority"
+
+
 @dataclass(frozen=True, slots=True)
 class License:
-    """Leave to practice in one jurisdiction. An open end means no date was given for it."""
+    """Leave to practice in one jurisdiction. An open end means no date was given for it.
+
+    ``compact`` (its name) and ``home`` (the jurisdiction whose license it stands on) are empty for a
+    jurisdiction's own license.
+    """
 
     jurisdiction: str
     number: str = ""
     starts_on: date | None = None
     ends_on: date | None = None
+    kind: LicenseKind = LicenseKind.LICENSE
+    compact: str = ""
+    home: str = ""
+    modalities: frozenset[Modality] = frozenset(Modality)
 
     def covers(self, on: date) -> bool:
         """Whether it is in force on that local date; the last day counts as in force."""
         return (self.starts_on is None or self.starts_on <= on) and (
             self.ends_on is None or on <= self.ends_on
         )
+
+    @property
+    def basis(self) -> str:
+        """For the record: "CA license A1234", or "PSYPACT authority 12345, home state TX"."""
+        if self.kind is LicenseKind.LICENSE:
+            return " ".join(filter(None, (self.jurisdiction, "license", self.number)))
+        held = " ".join(filter(None, (self.compact, self.kind.value, self.number)))
+        return f"{held}, home state {self.home}"
+
+
+@dataclass(frozen=True, slots=True)
+class CompactCredential:
+    """What a clinician holds under a compact.
+
+    ``jurisdiction`` is where a privilege was granted; empty for an authority that is good in every member.
+    ``home`` is the jurisdiction whose license it was granted on.
+    """
+
+    compact: str
+    home: str
+    jurisdiction: str = ""
+    number: str = ""
+    starts_on: date | None = None
+    ends_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +100,18 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Clinician:
+    """``profession`` is a code such as MD, NP or PSYCHOLOGIST; ``home`` the jurisdiction where the clinician lives.
+
+    Both, when empty, are not known, and then no compact grants anything.
+    """
+
     id: int
     ref: str
     name: str
+    profession: str = ""
+    home: str = ""
     licenses: tuple[License, ...] = ()
+    credentials: tuple[CompactCredential, ...] = ()
     specialties: frozenset[str] = frozenset()
     modalities: frozenset[Modality] = frozenset(Modality)
     declined_reasons: frozenset[str] = frozenset()

@@ -198,11 +198,14 @@ def faults_of_person(person: Clinician, visit: Visit) -> set[Withheld]:
     return {cause for cause, is_so in told.items() if is_so}
 
 
-def is_licensed(license: License, visit: Visit, slot: Slot) -> bool:
-    return license.jurisdiction == visit.jurisdiction and all(
-        (license.starts_on or date.min) <= day(at, visit.zone) <= (license.ends_on or date.max)
-        for at in (slot.starts_at, slot.ends_at)
+def is_licensed(license: License, visit: Visit, on: date) -> bool:
+    return license.jurisdiction == visit.jurisdiction and (license.starts_on or date.min) <= on <= (
+        license.ends_on or date.max
     )
+
+
+def days_of(slot: Slot, visit: Visit) -> list[date]:
+    return [day(slot.starts_at, visit.zone), day(slot.ends_at, visit.zone)]
 
 
 def faults_of_time(
@@ -227,7 +230,9 @@ def faults_of_time(
         Withheld.IN_PAST: slot.starts_at <= now,
         Withheld.TOO_SOON: slot.starts_at - now < policy.lead,
         Withheld.TOO_FAR: day(slot.starts_at, visit.zone) > horizon,
-        Withheld.LICENSE_ENDED: not any(is_licensed(license, visit, slot) for license in person.licenses),
+        Withheld.LICENSE_ENDED: not all(
+            any(is_licensed(license, visit, on) for license in person.licenses) for on in days_of(slot, visit)
+        ),
         Withheld.CLAIMED: not all(apart),
         Withheld.DAY_FULL: policy.daily_cap is not None and len(same_day) >= policy.daily_cap,
     }
@@ -284,7 +289,7 @@ def test_every_offer_obeys_every_rule_and_every_other_time_breaks_one(world):
         ]
         assert own == (offer.clinician, set())
         assert offer.license in offer.clinician.licenses
-        assert is_licensed(offer.license, visit, Slot("", offer.starts_at, offer.ends_at))
+        assert is_licensed(offer.license, visit, day(offer.ends_at, visit.zone))
         assert offer.minutes == minutes_of(offer.clinician, visit)
     order = [(offer.starts_at, offer.clinician.name, offer.clinician.id) for offer in found.offers]
     assert order == sorted(order)
