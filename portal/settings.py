@@ -203,6 +203,10 @@ CELERY_BEAT_SCHEDULE = {
     "deliver-messages": {"task": "booking.jobs.deliver_messages", "schedule": schedule(timedelta(seconds=5))},
     "reconcile": {"task": "booking.jobs.reconcile", "schedule": schedule(timedelta(seconds=5))},
     "expire-holds": {"task": "booking.jobs.expire_holds", "schedule": schedule(timedelta(seconds=60))},
+    "give-back-ehr-holds": {
+        "task": "booking.jobs.give_back_ehr_holds",
+        "schedule": schedule(timedelta(seconds=5)),
+    },
     "sync-directory": {"task": "booking.jobs.sync_directory", "schedule": schedule(timedelta(hours=1))},
     "forget": {"task": "booking.jobs.forget", "schedule": schedule(timedelta(hours=6))},
 }
@@ -212,7 +216,7 @@ for _entry in CELERY_BEAT_SCHEDULE.values():
 
 # --- The EHR ---------------------------------------------------------------------------------------------------
 _SANDBOX = f"http://localhost:{os.environ.get('SANDBOX_PORT', '8001')}"
-EHR_DIALECT = env.one_of("EHR_DIALECT", ("canvas",), "canvas")
+EHR_DIALECT = env.one_of("EHR_DIALECT", ("canvas", "medplum", "r4"), "canvas")
 EHR_BASE_URL = env.web_address(
     "EHR_BASE_URL",
     required_in_production(_SANDBOX),
@@ -224,10 +228,24 @@ EHR_TOKEN_URL = env.web_address(
     help="The OAuth token address, such as https://example.canvasmedical.com/auth/token/ (with the slash at the end).",
 )
 EHR_CLIENT_ID = env.text("EHR_CLIENT_ID", required_in_production("portal-demo"), help="The OAuth client id.")
-EHR_CLIENT_SECRET = env.text(
-    "EHR_CLIENT_SECRET", required_in_production("portal-demo-secret"), help="The OAuth client secret."
+EHR_AUTH_METHOD = env.one_of(
+    "EHR_AUTH_METHOD", ("client_secret_post", "client_secret_basic", "private_key_jwt"), "client_secret_post"
 )
+_signs = EHR_AUTH_METHOD == "private_key_jwt"
+EHR_CLIENT_SECRET = env.text(
+    "EHR_CLIENT_SECRET",
+    "" if _signs else required_in_production("portal-demo-secret"),
+    help="The OAuth client secret.",
+)
+EHR_PRIVATE_KEY = env.text(
+    "EHR_PRIVATE_KEY",
+    env._UNSET if _signs else "",
+    help="The private key, in PEM form, whose public half the EHR has; EHR_PRIVATE_KEY_FILE may name its file.",
+)
+EHR_KEY_ID = env.text("EHR_KEY_ID", "")
 EHR_SCOPE = env.text("EHR_SCOPE", "")
+# Where the EHR has tokens that open one patient's records only: what such a token is asked for.
+EHR_PATIENT_SCOPE = env.text("EHR_PATIENT_SCOPE", "")
 EHR_CONNECT_SECONDS = env.number("EHR_CONNECT_SECONDS", 2, least=0.1, most=30)
 EHR_READ_SECONDS = env.number("EHR_READ_SECONDS", 8, least=0.1, most=60)
 EHR_TOTAL_SECONDS = env.number("EHR_TOTAL_SECONDS", 10, least=0.2, most=90)

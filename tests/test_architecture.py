@@ -43,7 +43,7 @@ OUTER = rule("flows scheduling models messaging ehr.correlation_id", never="http
 
 RULES: dict[str, Rule] = {
     "scheduling": rule(others=""),
-    "fhir": rule("scheduling", "httpx"),
+    "fhir": rule("scheduling", "httpx jwt"),
     "models": rule("scheduling", "django"),
     "ehr": rule("fhir scheduling", f"{SETTINGS} django.core.cache"),
     "board": rule("scheduling ehr", f"{SETTINGS} django.core.cache"),

@@ -66,7 +66,7 @@ def test_missing_setting_stops_the_start_with_its_name(name: str) -> None:
         ("PORTAL_URL", "http://book.clinic.example", "PORTAL_URL is not an https:// address"),
         ("DATABASE_URL", "mysql://x/y", "DATABASE_URL is mysql://…."),
         ("REDIS_URL", "localhost:6379", "REDIS_URL is not a redis:// address."),
-        ("EHR_DIALECT", "epic", "EHR_DIALECT is “epic”. Set it to one of: canvas."),
+        ("EHR_DIALECT", "epic", "EHR_DIALECT is “epic”. Set it to one of: canvas, medplum, r4."),
         ("EHR_BASE_URL", "http://plain.example", "The EHR's settings do not fit:"),
         ("EHR_READ_SECONDS", "soon", "EHR_READ_SECONDS is “soon”. Set it to a number from 0.1 to 60."),
         ("EHR_REST_SECONDS", "5", "EHR_REST_SECONDS is shorter than EHR_TOTAL_SECONDS."),

@@ -6,37 +6,31 @@ does not know (so every answer is filtered again here), and by default lets two 
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, TypeVar
-from uuid import UUID
+from datetime import date, timedelta
+from typing import Any
 
-from booking.scheduling.errors import EhrRejected
 from booking.scheduling.gateway import Capabilities
-from booking.scheduling.terms import (
-    AppointmentRecord,
-    AppointmentRequest,
-    Coding,
-    Directory,
-    PatientDetails,
-    Slot,
+from booking.scheduling.terms import AppointmentMove, AppointmentRequest, Coding, Directory, Slot
+
+from . import canvas_directory, resources, writers
+from .client import EhrClient, Version
+from .standard import (
+    PAGE_SIZE,
+    StandardGateway,
+    check_search,
+    days_at_the_practice,
+    in_order,
+    read_all,
+    written,
 )
 
-from . import canvas_directory, matching, resources
-from .client import EhrClient
-
-logger = logging.getLogger("booking.fhir")
-
-CONSENT_URL = "http://schemas.canvasmedical.com/fhir/extensions/has-consent"
-_PAGE_SIZE = "100"
-
-_T = TypeVar("_T")
+CANCELLED = frozenset({"cancelled", "entered-in-error"})
 
 
-class CanvasGateway:
-    """Thread-safe; make one and keep it. Every verb ends within its configured time."""
+class CanvasGateway(StandardGateway):
+    consent_url = "http://schemas.canvasmedical.com/fhir/extensions/has-consent"
 
     def __init__(
         self,
@@ -46,7 +40,7 @@ class CanvasGateway:
         prevents_double_booking: bool = False,
         structured_reasons: bool = True,
     ) -> None:
-        self._client = client
+        super().__init__(client)
         self._directory_seconds = directory_seconds
         self._structured_reasons = structured_reasons
         self._capabilities = Capabilities(
@@ -54,6 +48,8 @@ class CanvasGateway:
             appointment_identifier_search=True,
             patient_identifier_search=True,
             prevents_double_booking=prevents_double_booking,
+            conditional_update=True,
+            moves=True,
             days_per_slot_search=14,
         )
 
@@ -61,26 +57,23 @@ class CanvasGateway:
     def capabilities(self) -> Capabilities:
         return self._capabilities
 
-    def close(self) -> None:
-        self._client.close()
-
     def directory(self) -> Directory:
         """Active practitioners that Canvas calls schedulable, all locations, and the schedules of both.
 
         A location that is closed is listed as not active; its schedules are left out.
         """
         deadline = self._client.deadline(self._directory_seconds)
-        people = self._client.search("Practitioner", {"active": "true", "_count": _PAGE_SIZE}, deadline)
-        places = self._client.search("Location", {"_count": _PAGE_SIZE}, deadline)
+        people = self._client.search("Practitioner", {"active": "true", "_count": PAGE_SIZE}, deadline)
+        places = self._client.search("Location", {"_count": PAGE_SIZE}, deadline)
         calendars = self._client.search("Schedule", {}, deadline)
 
         practitioners = tuple(
             listing
-            for listing in _read_all(people, canvas_directory.practitioner, "Practitioner")
+            for listing in read_all(people, canvas_directory.practitioner, "Practitioner")
             if listing.is_active
         )
-        locations = tuple(_read_all(places, canvas_directory.location, "Location"))
-        schedules = _read_all(calendars, canvas_directory.schedule, "Schedule")
+        locations = tuple(read_all(places, canvas_directory.location, "Location"))
+        schedules = read_all(calendars, canvas_directory.schedule, "Schedule")
         names = {resources.own_reference(person): canvas_directory.spellings(person) for person in people}
         settled = canvas_directory.settle_locations(schedules, names, locations)
         listed = {listing.ref for listing in practitioners}
@@ -108,8 +101,7 @@ class CanvasGateway:
 
         Raises ``ValueError`` for a search outside the port's terms.
         """
-        if minutes < 1 or not 0 <= (last_on - first_on).days < self._capabilities.days_per_slot_search:
-            raise ValueError("free_slots takes a positive length and 1 to 14 days")
+        check_search(first_on, last_on, minutes, self._capabilities.days_per_slot_search)
         params = {
             "schedule": schedule_ref.removeprefix("Schedule/"),
             "start": first_on.isoformat(),
@@ -121,98 +113,70 @@ class CanvasGateway:
         found = self._client.search("Slot", params, self._client.deadline())
         found = [resource for resource in found if resource.get("status") == "free"]
         # The days are the practice's, whose zone Canvas does not tell; this keeps what is in them anywhere.
-        earliest = datetime.combine(first_on, time(), UTC) - timedelta(hours=14)
-        latest = datetime.combine(last_on, time(), UTC) + timedelta(hours=36)
+        earliest, latest = days_at_the_practice(first_on, last_on)
         length = timedelta(minutes=minutes)
         free = {
             slot
-            for slot in _read_all(found, resources.slot, "Slot")
+            for slot in read_all(found, resources.slot, "Slot")
             if slot.schedule_ref == schedule_ref
             and slot.ends_at - slot.starts_at == length
             and earliest <= slot.starts_at < latest
         }
-        return sorted(free, key=lambda slot: slot.starts_at)
-
-    def find_patient(self, details: PatientDetails) -> str | None:
-        deadline = self._client.deadline()
-        query = {
-            "identifier": f"{resources.PATIENT_SYSTEM}|{details.identifier}",
-            "_count": _PAGE_SIZE,
-        }
-        found = self._client.search("Patient", query, deadline)
-        ours = {
-            resources.own_reference(patient)
-            for patient in found
-            if matching.is_in_use(patient)
-            and resources.has_identifier(patient, resources.PATIENT_SYSTEM, str(details.identifier))
-        }
-        if ours:
-            return _only(ours)
-        if not matching.has_verified_contact(details):
-            return None
-        query = {
-            "birthdate": details.birth_date.isoformat(),
-            "family": resources.text(details.family),
-            "given": resources.text(details.given),
-            "active": "true",
-            "_count": _PAGE_SIZE,
-        }
-        today = self._client.today()
-        found = self._client.search("Patient", query, deadline)
-        return _only(
-            {
-                resources.own_reference(patient)
-                for patient in found
-                if matching.is_in_use(patient) and matching.is_same_person(patient, details, today)
-            }
-        )
-
-    def create_patient(self, details: PatientDetails) -> str:
-        patient = _written(lambda: resources.write_patient(details, consent_url=CONSENT_URL), "Patient")
-        return self._client.create("Patient", patient, self._client.deadline())
+        return in_order(free)
 
     def create_appointment(self, request: AppointmentRequest) -> str:
-        appointment = _written(
-            lambda: resources.write_appointment(request, with_reason_code=self._structured_reasons),
+        appointment = written(
+            lambda: writers.write_appointment(request, with_reason_code=self._structured_reasons),
             "Appointment",
         )
-        return self._client.create("Appointment", appointment, self._client.deadline())
+        deadline = self._client.deadline()
+        return self._client.create("Appointment", appointment, deadline, patient_ref=request.patient_ref)
 
-    def find_appointments(self, booking_id: UUID) -> list[AppointmentRecord]:
-        """Without a ``status`` parameter Canvas answers with every status."""
-        query = {"identifier": f"{resources.BOOKING_SYSTEM}|{booking_id}", "_count": _PAGE_SIZE}
-        found = self._client.search("Appointment", query, self._client.deadline())
-        records = [
-            resources.appointment_record(appointment)
-            for appointment in found
-            if resources.has_identifier(appointment, resources.BOOKING_SYSTEM, str(booking_id))
-        ]
-        if None in records:
-            # Left out, it would read as "not there", and the visit be booked a second time.
-            raise EhrRejected("GET Appointment: our own appointment came back in a form we cannot read")
-        return sorted((record for record in records if record), key=lambda record: record.starts_at)
+    def cancel_appointment(self, appointment_ref: str) -> None:
+        """By an update with the status ``cancelled`` and every required field, since Canvas knows no other way.
 
+        The rest of what was read goes back as it came, which the vendor's own updater does too. What is cancelled
+        already must not be written again: Canvas refuses that.
+        """
+        self._change(appointment_ref, _cancelled)
 
-def _read_all(
-    found: list[dict[str, Any]], read: Callable[[Mapping[str, Any]], _T | None], kind: str
-) -> list[_T]:
-    """What can be read of it. All unreadable is an error, for it would pass as an empty answer."""
-    listings = [listing for resource in found if (listing := read(resource)) is not None]
-    if len(listings) < len(found):
-        logger.warning(
-            "GET %s: %d of %d left out as unreadable", kind, len(found) - len(listings), len(found)
-        )
-        if not listings:
-            raise EhrRejected(f"GET {kind}: none of {len(found)} could be read")
-    return listings
+    def move_appointment(self, move: AppointmentMove) -> None:
+        """In place: the id stays, and Canvas keeps no trace of the earlier time."""
+        self._change(move.appointment_ref, lambda appointment: _moved(appointment, move))
+
+    def _condition(self, version: Version) -> dict[str, str]:
+        """Canvas has no ETag. It compares If-Unmodified-Since in whole seconds (its Conditional requests page), so a
+        change within the second of the read goes unseen."""
+        return {"If-Unmodified-Since": version.date} if version.date else {}
 
 
-def _written(write: Callable[[], dict[str, Any]], kind: str) -> dict[str, Any]:
-    try:
-        return write()
-    except ValueError as problem:
-        raise EhrRejected(f"POST {kind}: not sent, {problem}") from None
+def _cancelled(appointment: Mapping[str, Any]) -> dict[str, Any]:
+    return (
+        {**appointment} if appointment.get("status") in CANCELLED else {**appointment, "status": "cancelled"}
+    )
 
 
-def _only(refs: set[str]) -> str | None:
-    return refs.pop() if len(refs) == 1 and "" not in refs else None
+def _moved(appointment: Mapping[str, Any], move: AppointmentMove) -> dict[str, Any]:
+    if appointment.get("status") in CANCELLED:
+        raise ValueError("it is cancelled")
+    if move.ends_at <= move.starts_at:
+        raise ValueError("an appointment ends after it starts")
+    place = {**writers.write_reference(move.location_ref, "Location"), "type": "Location"}
+    who = writers.write_reference(move.practitioner_ref, "Practitioner")
+    information = [
+        place if resources.reference(node, "Location") else node
+        for node in resources.mappings(appointment.get("supportingInformation"))
+    ]
+    participants = [
+        {**node, "actor": {**who, "type": "Practitioner"}}
+        if resources.reference(node.get("actor"), "Practitioner")
+        else node
+        for node in resources.mappings(appointment.get("participant"))
+    ]
+    lists = {"supportingInformation": information, "participant": participants}
+    return {
+        **appointment,
+        **{name: value for name, value in lists.items() if value},
+        "start": writers.write_instant(move.starts_at),
+        "end": writers.write_instant(move.ends_at),
+    }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ import httpx
 from booking.scheduling.errors import EhrRejected, EhrUnavailable
 
 from . import outcomes, resources
-from .auth import TokenSource
+from .auth import PatientTokens, TokenSource
 from .wire import Answer, Clock, Deadline, NoAnswer, Request, Wire
 
 logger = logging.getLogger("booking.fhir")
@@ -23,8 +24,24 @@ _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 2.0
 
 
+Params = Mapping[str, str] | Iterable[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A resource as it was read. ``etag`` and ``date`` are headers as they came, empty where there was none."""
+
+    resource: dict[str, Any]
+    etag: str = ""
+    date: str = ""
+
+
 class EhrClient:
-    """Thread-safe. Reads are tried up to three times inside their deadline; a create is sent once."""
+    """Thread-safe. Reads are tried up to three times inside their deadline; a write is sent once.
+
+    ``patient_ref`` says whose records a call is about. Where the EHR gives out tokens that open one patient's
+    records only, such a call is made with that patient's.
+    """
 
     def __init__(
         self,
@@ -34,13 +51,17 @@ class EhrClient:
         base_url: str,
         total_seconds: float,
         max_pages: int,
+        max_entries: int,
         clock: Clock,
+        patient_tokens: PatientTokens | None = None,
     ) -> None:
         self._wire = wire
         self._tokens = tokens
+        self._patient_tokens = patient_tokens
         self._base = httpx.URL(base_url.rstrip("/"))
         self._total_seconds = total_seconds
         self._max_pages = max_pages
+        self._max_entries = max_entries
         self._clock = clock
 
     def close(self) -> None:
@@ -49,45 +70,134 @@ class EhrClient:
     def deadline(self, seconds: float | None = None) -> Deadline:
         return Deadline(self._total_seconds if seconds is None else seconds, self._clock)
 
+    @property
+    def base_url(self) -> httpx.URL:
+        return self._base
+
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), UTC)
+
     def today(self) -> date:
-        return datetime.fromtimestamp(self._clock.wall(), UTC).date()
+        return self.now().date()
+
+    def pause(self, attempt: int, deadline: Deadline) -> bool:
+        """Rest a little longer after each attempt, counted from 1, and never as long as anyone else; False, at
+        once, when the deadline would not outlast it."""
+        seconds = self._pause(attempt, None)
+        if seconds >= deadline.left():
+            return False
+        self._clock.sleep(seconds)
+        return True
 
     def search(
-        self, resource_type: str, params: Mapping[str, str], deadline: Deadline
+        self, resource_type: str, params: Params, deadline: Deadline, *, patient_ref: str = ""
     ) -> list[dict[str, Any]]:
         """Every resource of the type on every page; a search that cannot be read to its end is an error."""
-        url: httpx.URL | None = self._address(resource_type).copy_merge_params(params)
+        return [
+            resource
+            for resource in self.search_including(resource_type, params, deadline, patient_ref=patient_ref)
+            if resource["resourceType"] == resource_type
+        ]
+
+    def search_including(
+        self, resource_type: str, params: Params, deadline: Deadline, *, patient_ref: str = ""
+    ) -> list[dict[str, Any]]:
+        """As ``search``, with the resources of other types that ``_include`` brought along."""
+        pairs = params.items() if isinstance(params, Mapping) else params
+        query = httpx.QueryParams([(name, value) for name, value in pairs])
+        url: httpx.URL | None = self._address(resource_type).copy_with(query=str(query).encode() or None)
         seen: set[httpx.URL] = set()
         found: list[dict[str, Any]] = []
         while url is not None:
             if len(seen) == self._max_pages:
                 raise EhrRejected(f"GET {resource_type}: more than {self._max_pages} pages")
             seen.add(url)
-            page = self._read(url, resource_type, deadline)
+            page = self._reading(url, resource_type, deadline, patient_ref).resource
             listed, unreadable = resources.entries(page, resource_type)
             if unreadable:
                 logger.warning("GET %s: %d entries left out as unreadable", resource_type, unreadable)
                 if not listed:
                     raise EhrRejected(f"GET {resource_type}: none of the entries could be read")
             found += listed
+            if len(found) > self._max_entries:
+                raise EhrRejected(f"GET {resource_type}: more than {self._max_entries} entries")
             url = self._next(page, url, resource_type)
             if url in seen:
                 raise EhrRejected(f"GET {resource_type}: the pages go round in a circle")
         return found
 
-    def create(self, resource_type: str, resource: Mapping[str, Any], deadline: Deadline) -> str:
+    def read(self, ref: str, deadline: Deadline, *, patient_ref: str = "") -> Version:
+        """The resource ``Type/id`` with its version. Raises ``NotFound`` when the EHR has none, or has it no more."""
+        resource_type = ref.partition("/")[0]
+        found = self._reading(self._address(ref), resource_type, deadline, patient_ref)
+        if resources.own_reference(found.resource) != ref:
+            raise EhrRejected(f"GET {resource_type}: the answer is another resource")
+        return found
+
+    def fetch(self, path: str, deadline: Deadline, params: Params = ()) -> Version:
+        """The object at a path below the base that is no search and no resource: ``metadata``, ``Appointment/$find``."""
+        pairs = params.items() if isinstance(params, Mapping) else params
+        query = str(httpx.QueryParams(list(pairs))).encode()
+        url = self._address(path).copy_with(query=query or None)
+        return self._reading(url, path.replace("/", " "), deadline, "")
+
+    def create(
+        self, resource_type: str, resource: Mapping[str, Any], deadline: Deadline, *, patient_ref: str = ""
+    ) -> str:
         """Make the resource and return its reference."""
-        content = json.dumps(resource, allow_nan=False).encode()
-        answer = self._authorized("POST", self._address(resource_type), resource_type, deadline, content)
+        answer = self.write("POST", resource_type, resource, deadline, patient_ref=patient_ref)
         return outcomes.created_reference(answer, resource_type)
 
-    def _address(self, resource_type: str) -> httpx.URL:
-        return self._base.copy_with(path=f"{self._base.path.rstrip('/')}/{resource_type}")
+    def update(
+        self,
+        ref: str,
+        resource: Mapping[str, Any],
+        deadline: Deadline,
+        *,
+        headers: Mapping[str, str] | None = None,
+        patient_ref: str = "",
+    ) -> None:
+        """Replace the resource. Raises ``Changed`` where a condition in the headers, such as If-Match, does not hold,
+        and ``OutcomeUnknown`` when it may or may not have been replaced."""
+        answer = self.write("PUT", ref, resource, deadline, headers=headers, patient_ref=patient_ref)
+        outcomes.written_object(answer)
 
-    def _read(self, url: httpx.URL, resource_type: str, deadline: Deadline) -> dict[str, Any]:
+    def write(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        deadline: Deadline,
+        *,
+        headers: Mapping[str, str] | None = None,
+        patient_ref: str = "",
+    ) -> Answer | NoAnswer:
+        """Send one write, once, to a path below the base; what the answer means is the caller's to read."""
+        content = json.dumps(body, allow_nan=False).encode()
+        # An id is no patient's name, but a log line needs the kind of resource and the operation alone.
+        first, *rest = path.split("/")
+        kind = " ".join([first, *(part for part in rest if part.startswith("$"))])
+        return self._authorized(method, self._address(path), kind, deadline, patient_ref, content, headers)
+
+    def download(self, url: httpx.URL, deadline: Deadline) -> Answer | NoAnswer:
+        """A public file, fetched without our token."""
+        return self._wire.exchange(Request("GET", url, "file", {"Accept": "image/*"}), deadline)
+
+    def _address(self, path: str) -> httpx.URL:
+        return self._base.copy_with(path=f"{self._base.path.rstrip('/')}/{path}")
+
+    def _reading(self, url: httpx.URL, kind: str, deadline: Deadline, patient_ref: str) -> Version:
+        """The object a read brings, after as many tries as can help."""
         for attempt in range(1, _TRIES + 1):
             try:
-                return outcomes.read_object(self._authorized("GET", url, resource_type, deadline))
+                answer = self._authorized("GET", url, kind, deadline, patient_ref)
+                resource = outcomes.read_object(answer)
+                assert isinstance(answer, Answer)
+                return Version(resource, answer.headers.get("etag", ""), answer.headers.get("date", ""))
             except EhrUnavailable as failure:
                 # A firewall that blocks us (403) is only made surer by a quick second try.
                 pause = self._pause(attempt, failure.retry_after_seconds)
@@ -106,43 +216,49 @@ class EhrClient:
         self,
         method: str,
         url: httpx.URL,
-        resource_type: str,
+        kind: str,
         deadline: Deadline,
+        patient_ref: str,
         content: bytes | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> Answer | NoAnswer:
         """Send with the current token, and once more with a new one when the EHR answers 401.
 
-        That holds for a create too: 401 is given before a request is looked at, so nothing was performed and
+        That holds for a write too: 401 is given before a request is looked at, so nothing was performed and
         the second sending is the first that counts.
         """
-        token = self._tokens.token(deadline)
-        answer = self._once(method, url, resource_type, deadline, content, token)
+        tokens = self._tokens
+        if patient_ref and self._patient_tokens is not None:
+            tokens = self._patient_tokens.of(patient_ref)
+        token = tokens.token(deadline)
+        answer = self._once(method, url, kind, deadline, content, token, more)
         if outcomes.wants_new_token(answer):
-            token = self._tokens.token(deadline, refused=token)
-            answer = self._once(method, url, resource_type, deadline, content, token)
+            token = tokens.token(deadline, refused=token)
+            answer = self._once(method, url, kind, deadline, content, token, more)
         return answer
 
     def _once(
         self,
         method: str,
         url: httpx.URL,
-        resource_type: str,
+        kind: str,
         deadline: Deadline,
         content: bytes | None,
         token: str,
+        more: Mapping[str, str] | None,
     ) -> Answer | NoAnswer:
         # The only line of the package that shows the token to anyone, so the origin is checked here too.
         if _origin(url) != _origin(self._base) or url.userinfo:
-            raise EhrRejected(f"{method} {resource_type}: refused to send our token to another origin")
-        headers = {"Authorization": f"Bearer {token}"}
+            raise EhrRejected(f"{method} {kind}: refused to send our token to another origin")
+        headers = {**(more or {}), "Authorization": f"Bearer {token}"}
         if content is None:
-            return self._wire.exchange(Request(method, url, resource_type, headers), deadline)
-        # A create cut off by our own deadline leaves its outcome unknown, so with the better part of the
+            return self._wire.exchange(Request(method, url, kind, headers), deadline)
+        # A write cut off by our own deadline leaves its outcome unknown, so with the better part of the
         # time gone on tokens it is kinder not to begin.
         if deadline.left() < deadline.seconds / 2:
-            raise EhrUnavailable(f"{method} {resource_type}: not sent, too little time was left")
-        headers["Content-Type"] = "application/json"
-        request = Request(method, url, resource_type, headers, content)
+            raise EhrUnavailable(f"{method} {kind}: not sent, too little time was left")
+        headers.setdefault("Content-Type", "application/json")
+        request = Request(method, url, kind, headers, content)
         return self._wire.exchange(request, deadline, is_write=True)
 
     def _next(self, page: Mapping[str, Any], current: httpx.URL, resource_type: str) -> httpx.URL | None:

@@ -11,12 +11,13 @@ import httpx
 
 from booking.scheduling.gateway import SchedulingGateway
 
-from .auth import TokenSource, TokenStore
+from .auth import ClientAuthentication, ClientSecret, PatientTokens, SignedAssertion, TokenSource, TokenStore
 from .canvas import CanvasGateway
 from .client import EhrClient
 from .wire import Clock, Wire
 
-DIALECTS = ("canvas",)
+DIALECTS = ("canvas", "medplum", "r4")
+AUTH_METHODS = ("client_secret_post", "client_secret_basic", "private_key_jwt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +30,23 @@ class EhrConfig:
     sandbox on a private network. ``prevents_double_booking`` and ``structured_reasons`` repeat two settings
     of the clinic's EHR that it does not tell: whether overlapping appointments are refused, and whether
     reasons for visit have codes.
+
+    ``auth_method`` says how the portal shows who it is: ``client_secret_post``, ``client_secret_basic`` or
+    ``private_key_jwt``, which wants ``private_key`` (PEM) and the ``key_id`` under which the EHR knows it.
+    ``patient_scope``, where the EHR gives out tokens for one patient (Canvas does), is what such a token is asked
+    for; empty leaves them alone.
     """
 
     dialect: str
     base_url: str
     token_url: str
     client_id: str
-    client_secret: str = field(repr=False)
+    client_secret: str = field(default="", repr=False)
     scope: str = ""
+    auth_method: str = "client_secret_post"
+    private_key: str = field(default="", repr=False)
+    key_id: str = ""
+    patient_scope: str = ""
     connect_seconds: float = 2.0
     read_seconds: float = 8.0
     write_seconds: float = 5.0
@@ -46,6 +56,7 @@ class EhrConfig:
     max_connections: int = 20
     max_body_bytes: int = 5 * 1024 * 1024
     max_pages: int = 50
+    max_entries: int = 20_000
     ca_file: str = ""
     allow_plain_http: bool = False
     prevents_double_booking: bool = False
@@ -56,9 +67,16 @@ class EhrConfig:
             raise ValueError(f"dialect: {self.dialect!r} is not one of {', '.join(DIALECTS)}")
         for name in ("base_url", "token_url"):
             _check_url(name, getattr(self, name), self.allow_plain_http)
-        for name in ("client_id", "client_secret"):
+        if self.auth_method not in AUTH_METHODS:
+            raise ValueError(f"auth_method: {self.auth_method!r} is not one of {', '.join(AUTH_METHODS)}")
+        secret = "private_key" if self.auth_method == "private_key_jwt" else "client_secret"
+        for name in ("client_id", secret):
             if not getattr(self, name).strip():
                 raise ValueError(f"{name}: is empty; it comes with registering the portal at the EHR")
+        try:
+            self.authentication()
+        except ValueError as problem:
+            raise ValueError(f"private_key: {problem}") from None
         for item in fields(self):
             value = getattr(self, item.name)
             if item.name.endswith("_seconds") and not (math.isfinite(value) and value > 0):
@@ -69,6 +87,17 @@ class EhrConfig:
             raise ValueError("ca_file: there is no such file")
         if self.connect_seconds > self.total_seconds:
             raise ValueError("connect_seconds: must not be longer than total_seconds")
+
+    def authentication(self) -> ClientAuthentication:
+        if self.auth_method == "private_key_jwt":
+            return SignedAssertion(
+                client_id=self.client_id,
+                token_url=self.token_url,
+                private_key=self.private_key,
+                key_id=self.key_id,
+            )
+        in_header = self.auth_method == "client_secret_basic"
+        return ClientSecret(self.client_id, self.client_secret, in_header=in_header)
 
 
 def open_gateway(
@@ -95,22 +124,33 @@ def open_gateway(
         ca_file=config.ca_file,
         transport=transport,
     )
-    tokens = TokenSource(
-        wire,
-        token_url=config.token_url,
-        client_id=config.client_id,
-        client_secret=config.client_secret,
-        scope=config.scope,
-        clock=clock,
-        store=token_store,
+    authentication = config.authentication()
+
+    def tokens(*, scope: str, store: TokenStore | None = None, **more: str) -> TokenSource:
+        return TokenSource(
+            wire,
+            token_url=config.token_url,
+            authentication=authentication,
+            scope=scope,
+            clock=clock,
+            store=store,
+            more=more,
+        )
+
+    patient_tokens = (
+        PatientTokens(lambda patient: tokens(scope=config.patient_scope, patient=patient))
+        if config.patient_scope
+        else None
     )
     client = EhrClient(
         wire,
-        tokens,
+        tokens(scope=config.scope, store=token_store),
         base_url=config.base_url,
         total_seconds=config.total_seconds,
         max_pages=config.max_pages,
+        max_entries=config.max_entries,
         clock=clock,
+        patient_tokens=patient_tokens,
     )
     return CanvasGateway(
         client,

@@ -15,7 +15,15 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn, TypeVar
 
-from booking.scheduling.errors import EhrFailure, EhrRejected, EhrUnavailable, OutcomeUnknown, TimeTaken
+from booking.scheduling.errors import (
+    Changed,
+    EhrFailure,
+    EhrRejected,
+    EhrUnavailable,
+    NotFound,
+    OutcomeUnknown,
+    TimeTaken,
+)
 
 from .wire import Answer, Flaw, NoAnswer
 
@@ -26,6 +34,7 @@ _MAX_RETRY_AFTER_SECONDS = 86_400.0
 _ISSUE_CODE = re.compile(r"[a-z][a-z-]{0,39}")
 _OAUTH_ERROR = re.compile(r"[a-z][a-z_]{0,39}")
 _CREATED_AT = re.compile(r"(?:^|/)([A-Za-z]+)/([A-Za-z0-9.-]{1,64})(?:/_history/[^/]*)?/?$")
+_QUOTA = re.compile(r";\s*r=(-?[0-9]{1,9})\s*;\s*t=([0-9]{1,9})")
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 
 # Canvas' wording when double booking is switched off and the time overlaps (its Appointment page, 422).
@@ -85,6 +94,18 @@ def created_reference(answer: Answer | NoAnswer, resource_type: str) -> str:
     raise _failure(OutcomeUnknown, answer, "accepted, but the answer does not say what was made")
 
 
+def written_object(answer: Answer | NoAnswer) -> Json:
+    """The object that an update, a patch or an operation answered with; empty where the EHR answers with none.
+
+    Raises ``Changed`` when a condition did not hold, ``OutcomeUnknown`` when it may or may not have been done.
+    """
+    if isinstance(answer, NoAnswer):
+        raise _silent(OutcomeUnknown if answer.was_sent else EhrUnavailable, answer)
+    if not 200 <= answer.status < 300:
+        raise _failed_create(answer)
+    return parse_object(answer.body) or {}
+
+
 def token_object(answer: Answer | NoAnswer) -> Json:
     """The token endpoint's object. To ask for a token changes nothing, so no outcome is unknown."""
     if isinstance(answer, NoAnswer):
@@ -132,7 +153,7 @@ def _failed_create(answer: Answer) -> EhrFailure:
     # 303 says that the work is done and can be seen elsewhere; 408 may be a proxy's that gave up waiting.
     if answer.status in (303, 408) or not 300 <= answer.status < 500:
         return _failure(OutcomeUnknown, answer, "the EHR failed while it worked on it")
-    if answer.status in (400, 409, 422) and any(_TIME_TAKEN in text for text in _issue_texts(answer)):
+    if answer.status in (400, 409, 422) and any(_TIME_TAKEN in text for text in issue_texts(answer)):
         return _failure(TimeTaken, answer, "the time is no longer free")
     return _refused(answer)
 
@@ -144,7 +165,11 @@ def _refused(answer: Answer) -> EhrFailure:
         return _failure(EhrRejected, answer, "the EHR refuses a token that is new")
     if answer.status == 403:
         return _failure(EhrRejected, answer, "our token does not allow it: check the client's scopes")
-    hints = [hint for mark, hint in _MENDABLE if any(mark in text for text in _issue_texts(answer))]
+    if answer.status in (404, 410) and parse_object(answer.body) is not None:
+        return _failure(NotFound, answer, "the EHR has no such record")
+    if answer.status == 412:
+        return _failure(Changed, answer, "it has changed since it was read")
+    hints = [hint for mark, hint in _MENDABLE if any(mark in text for text in issue_texts(answer))]
     return _failure(EhrRejected, answer, hints[0] if hints else "the EHR refuses it")
 
 
@@ -154,21 +179,21 @@ def _is_edge_block(answer: Answer) -> bool:
     return answer.status == 403 and parse_object(answer.body) is None
 
 
-def _issues(answer: Answer) -> list[Json]:
+def issues(answer: Answer) -> list[Json]:
     issues = (parse_object(answer.body) or {}).get("issue")
     return [issue for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else []
 
 
-def _issue_texts(answer: Answer) -> list[str]:
+def issue_texts(answer: Answer) -> list[str]:
     found: list[object] = []
-    for issue in _issues(answer):
+    for issue in issues(answer):
         details = issue.get("details")
         found += [details.get("text") if isinstance(details, dict) else None, issue.get("diagnostics")]
     return [" ".join(text.split()).casefold() for text in found if isinstance(text, str)]
 
 
 def _failure(kind: type[_F], answer: Answer, meaning: str) -> _F:
-    codes = [issue.get("code") for issue in _issues(answer)]
+    codes = [issue.get("code") for issue in issues(answer)]
     code = next((code for code in codes if isinstance(code, str) and _ISSUE_CODE.fullmatch(code)), "")
     return kind(
         f"{answer.request}: {meaning} (status {answer.status}{f', {code}' if code else ''})",
@@ -184,7 +209,12 @@ def _silent(kind: type[_F], answer: NoAnswer) -> _F:
 
 
 def _retry_after(answer: Answer) -> float | None:
+    """Seconds to wait, from Retry-After, or from the RateLimit header that Medplum sends in its place (IETF draft
+    ``ratelimit-headers``: ``"requests";r=0;t=17``, where r is what is left and t the seconds until there is more)."""
     value = answer.headers.get("retry-after", "").strip()
+    if not value and answer.status == 429:
+        waits = [float(t) for r, t in _QUOTA.findall(answer.headers.get("ratelimit", "")) if int(r) <= 0]
+        return min(max(waits), _MAX_RETRY_AFTER_SECONDS) if waits else None
     if re.fullmatch(r"[0-9]{1,9}", value):
         return min(float(value), _MAX_RETRY_AFTER_SECONDS)
     try:

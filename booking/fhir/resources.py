@@ -1,21 +1,22 @@
-"""R4 on the wire, shared by all dialects: tolerant readers and strict writers, pure functions on dicts.
+"""R4 as it comes off the wire, shared by all dialects: tolerant readers, pure functions on dicts.
 
-A reader takes any JSON at all and gives an empty value, or None, for what it cannot make sense of. A writer
-takes our own terms and raises ``ValueError`` rather than send what no EHR should be asked to keep.
+A reader takes any JSON at all and gives an empty value, or None, for what it cannot make sense of.
 """
 
 from __future__ import annotations
 
 import calendar
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from booking.scheduling.errors import EhrRejected
-from booking.scheduling.terms import AppointmentRecord, AppointmentRequest, Coding, PatientDetails, Slot
+from booking.scheduling.terms import AppointmentRecord, Slot
 
 Json = dict[str, Any]
 
@@ -24,11 +25,12 @@ Json = dict[str, Any]
 BOOKING_SYSTEM = "urn:self-scheduling-portal:booking"
 PATIENT_SYSTEM = "urn:self-scheduling-portal:patient"
 
-MEETING_ENDPOINT_ID = "appointment-meeting-endpoint-0"
-BIRTH_SEX_URL = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-birthsex"
+REPLACES = "previously rescheduled appointment"
+REPLACED_BY = "rescheduled replacement appointment"
+
 ZONE_URL = "http://hl7.org/fhir/StructureDefinition/tz-code"
 
-_REFERENCE = re.compile(
+REFERENCE = re.compile(
     r"(?:^|/)([A-Z][A-Za-z]{1,63})/([A-Za-z0-9.-]{1,64})(?:/_history/[A-Za-z0-9.-]{1,64})?$"
 )
 _INSTANT = re.compile(
@@ -37,7 +39,6 @@ _INSTANT = re.compile(
 _DAY = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T.*)?)?)?", re.ASCII)
 # What no text column or log line takes: control characters, NUL among them, and halves of surrogate pairs.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]+")
-_GENDERS = ("male", "female", "other", "unknown")
 
 
 def text(value: object) -> str:
@@ -66,13 +67,13 @@ def extensions(node: Mapping[str, Any], url: str) -> list[Json]:
 
 def reference(value: object, resource_type: str) -> str:
     """``Type/id`` from a Reference, be it relative, absolute or versioned; empty for another type."""
-    found = _REFERENCE.search(text(mapping(value).get("reference")))
+    found = REFERENCE.search(text(mapping(value).get("reference")))
     return f"{found[1]}/{found[2]}" if found and found[1] == resource_type else ""
 
 
 def own_reference(resource: Mapping[str, Any]) -> str:
     """The resource's own ``Type/id``; empty when it has no usable id."""
-    found = _REFERENCE.fullmatch(f"{text(resource.get('resourceType'))}/{text(resource.get('id'))}")
+    found = REFERENCE.fullmatch(f"{text(resource.get('resourceType'))}/{text(resource.get('id'))}")
     return f"{found[1]}/{found[2]}" if found else ""
 
 
@@ -175,21 +176,21 @@ def has_identifier(resource: Mapping[str, Any], system: str, value: str) -> bool
     )
 
 
-def entries(bundle: Mapping[str, Any], resource_type: str) -> tuple[list[Json], int]:
-    """The bundle's resources of one type, and how many entries could not be read at all.
+def entries(bundle: Mapping[str, Any], kind: str) -> tuple[list[Json], int]:
+    """The bundle's resources, and how many entries could not be read at all. ``kind`` is for the error alone.
 
-    Entries of other types, an OperationOutcome among them, are left out and not counted.
+    An OperationOutcome among them is left out and not counted.
     """
     listed = bundle.get("entry")
     if bundle.get("resourceType") != "Bundle" or not isinstance(listed, list | None):
-        raise EhrRejected(f"GET {resource_type}: the answer is not a Bundle")
+        raise EhrRejected(f"GET {kind}: the answer is not a Bundle")
     found: list[Json] = []
     unreadable = 0
     for entry in listed or []:
         resource = mapping(entry).get("resource")
         if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
             unreadable += 1
-        elif resource["resourceType"] == resource_type:
+        elif resource["resourceType"] != "OperationOutcome":
             found.append(resource)
     return found, unreadable
 
@@ -215,125 +216,45 @@ def slot(resource: Mapping[str, Any]) -> Slot | None:
 
 
 def appointment_record(resource: Mapping[str, Any]) -> AppointmentRecord | None:
+    """What is read of an Appointment in any dialect.
+
+    Canvas links the two Appointments of a visit that staff moved through supportingInformation, and tells them apart
+    by the reference's display alone (its Appointment page); its samples differ in the case of the words.
+    """
     ref, status = own_reference(resource), text(resource.get("status"))
     starts_at, ends_at = instant(resource.get("start")), instant(resource.get("end"))
     if not ref or not status or starts_at is None or ends_at is None:
         return None
     actors = [participant.get("actor") for participant in mappings(resource.get("participant"))]
+    information = mappings(resource.get("supportingInformation"))
+    links = {
+        text(node.get("display")).casefold(): linked
+        for node in information
+        if (linked := reference(node, "Appointment"))
+    }
     return AppointmentRecord(
         ref=ref,
         status=status,
         starts_at=starts_at,
         ends_at=ends_at,
-        practitioner_ref=next(filter(None, (reference(actor, "Practitioner") for actor in actors)), ""),
-        patient_ref=next(filter(None, (reference(actor, "Patient") for actor in actors)), ""),
+        practitioner_ref=_first_reference(actors, "Practitioner"),
+        patient_ref=_first_reference(actors, "Patient"),
+        location_ref=_first_reference([*actors, *information], "Location"),
+        booking_ids=booking_ids(resource),
+        replaces_ref=links.get(REPLACES, ""),
+        replaced_by_ref=links.get(REPLACED_BY, ""),
     )
 
 
-def write_instant(value: datetime) -> str:
-    if value.tzinfo is None or value.microsecond:
-        raise ValueError("an appointment's times are aware and in whole seconds")
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def booking_ids(resource: Mapping[str, Any]) -> tuple[UUID, ...]:
+    """The bookings of ours that a resource carries as identifiers."""
+    found = []
+    for node in mappings(resource.get("identifier")):
+        if node.get("system") == BOOKING_SYSTEM:
+            with contextlib.suppress(ValueError):
+                found.append(UUID(text(node.get("value"))))
+    return tuple(found)
 
 
-def write_reference(ref: str, resource_type: str) -> Json:
-    found = _REFERENCE.fullmatch(ref)
-    if not found or found[1] != resource_type:
-        raise ValueError(f"not a {resource_type} reference")
-    return {"reference": ref}
-
-
-def write_coding(coding: Coding) -> Json:
-    if not coding.code:
-        raise ValueError("a coding needs a code")
-    parts = {"system": coding.system, "code": coding.code, "display": coding.display}
-    return {name: part for name, part in parts.items() if part}
-
-
-def write_endpoint(address: str) -> Json:
-    """The contained Endpoint of a video visit.
-
-    ``https`` as connection type and ``video-call`` as payload are Canvas' codes (its Appointment page). R4
-    asks for one of each, but its own connection types name no kind of meeting.
-    """
-    if not https_url(address):
-        raise ValueError("a video address is an https URL")
-    return {
-        "resourceType": "Endpoint",
-        "id": MEETING_ENDPOINT_ID,
-        "status": "active",
-        "connectionType": {"code": "https"},
-        "payloadType": [{"coding": [{"code": "video-call"}]}],
-        "address": address,
-    }
-
-
-def write_appointment(request: AppointmentRequest, *, with_reason_code: bool = True) -> Json:
-    """A booked Appointment that carries our booking's identifier.
-
-    The practitioner comes before the patient, as Canvas documents it. The reason's code goes without its
-    system, which Canvas does not take on write: it looks the code up among its own reasons for visit.
-    """
-    if request.ends_at <= request.starts_at:
-        raise ValueError("an appointment ends after it starts")
-    reason: Json = {}
-    if with_reason_code and request.reason.code:
-        reason["coding"] = [{"code": request.reason.code}]
-    if request.reason_text:
-        reason["text"] = request.reason_text
-    supporting: list[Json] = [write_reference(request.location_ref, "Location")]
-    appointment: Json = {
-        "resourceType": "Appointment",
-        "status": "booked",
-        "identifier": [{"system": BOOKING_SYSTEM, "value": str(request.booking_id)}],
-        "appointmentType": {"coding": [write_coding(request.appointment_type)]},
-        "supportingInformation": supporting,
-        "start": write_instant(request.starts_at),
-        "end": write_instant(request.ends_at),
-        "participant": [
-            {"actor": write_reference(request.practitioner_ref, "Practitioner"), "status": "accepted"},
-            {"actor": write_reference(request.patient_ref, "Patient"), "status": "accepted"},
-        ],
-    }
-    if reason:
-        appointment["reasonCode"] = [reason]
-    if request.video_url:
-        appointment["contained"] = [write_endpoint(request.video_url)]
-        supporting.append({"reference": f"#{MEETING_ENDPOINT_ID}", "type": "Endpoint"})
-    return appointment
-
-
-def write_patient(details: PatientDetails, *, consent_url: str = "") -> Json:
-    """A Patient with our identifier. A contact that the patient has proved theirs carries ``consent_url``.
-
-    Nobody was asked their sex at birth, so a gender other than male or female leaves it unknown.
-    """
-    family, given = text(details.family), text(details.given)
-    if not family or not given:
-        raise ValueError("a patient has a family name and a given name")
-    if details.sex not in _GENDERS:
-        raise ValueError("sex is an administrative-gender code")
-    birth_sex = {"male": "M", "female": "F"}.get(details.sex, "UNK")
-    patient: Json = {
-        "resourceType": "Patient",
-        "extension": [{"url": BIRTH_SEX_URL, "valueCode": birth_sex}],
-        "identifier": [{"system": PATIENT_SYSTEM, "value": str(details.identifier)}],
-        "name": [{"use": "official", "family": family, "given": [given]}],
-        "gender": details.sex,
-        "birthDate": details.birth_date.isoformat(),
-    }
-    if details.zone:
-        patient["extension"].append({"url": ZONE_URL, "valueCode": details.zone})
-    contacts: list[Json] = []
-    for system, use, value, is_verified in (
-        ("phone", "mobile", phone_number(details.mobile), details.mobile_is_verified),
-        ("email", "home", details.email.strip(), details.email_is_verified),
-    ):
-        if value:
-            contact: Json = {"system": system, "value": value, "use": use}
-            if is_verified and consent_url:
-                contact["extension"] = [{"url": consent_url, "valueBoolean": True}]
-            contacts.append(contact)
-    if contacts:
-        patient["telecom"] = contacts
-    return patient
+def _first_reference(values: Iterable[object], resource_type: str) -> str:
+    return next(filter(None, (reference(value, resource_type) for value in values)), "")

@@ -5,7 +5,9 @@ SchedulingError
 └── EhrFailure         the EHR did not do what was asked
     ├── EhrUnavailable     nothing was done; the same call may succeed later
     ├── EhrRejected        nothing was done; the same call will be rejected again
-    │   └── TimeTaken          ... because the time is no longer free
+    │   ├── TimeTaken          ... because the time is no longer free
+    │   ├── NotFound           ... because the EHR has no such record
+    │   └── Changed            ... because the record is not as it was when it was read
     └── OutcomeUnknown     a write went out and no usable answer came: never send it again blindly
 """
 
@@ -72,6 +74,14 @@ class EhrRejected(EhrFailure):
 
 
 class TimeTaken(EhrRejected):
+    pass
+
+
+class NotFound(EhrRejected):
+    pass
+
+
+class Changed(EhrRejected):
     pass
 
 

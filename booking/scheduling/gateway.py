@@ -3,39 +3,78 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Protocol
 from uuid import UUID
 
-from .terms import AppointmentRecord, AppointmentRequest, Coding, Directory, PatientDetails, Slot
+from .terms import (
+    AppointmentMove,
+    AppointmentRecord,
+    AppointmentRequest,
+    Coding,
+    Directory,
+    HoldRequest,
+    PatientDetails,
+    Slot,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the flows may count on; they never ask for a vendor's name."""
+    """What the flows may count on; they never ask for a vendor's name.
+
+    ``holds``: the EHR itself can keep a time before there is a visit. ``prevents_double_booking``: it refuses
+    a second visit at one time. ``conditional_update``: it refuses a change to what has changed since it was
+    read. ``moves``: a visit can be given another time and stay the same Appointment. ``subscriptions``: it
+    can tell us of changes.
+    """
 
     holds: bool = False
     appointment_identifier_search: bool = False
     patient_identifier_search: bool = False
     prevents_double_booking: bool = False
+    conditional_update: bool = False
+    moves: bool = False
+    subscriptions: bool = False
     days_per_slot_search: int = 14
 
 
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What one look at the EHR's front door showed. ``clock_skew_seconds`` is the EHR's clock minus ours;
+    ``findings`` are sentences for the clinic's engineer, each with what to do."""
+
+    software: str
+    fhir_version: str
+    latency_seconds: float
+    clock_skew_seconds: float | None
+    findings: tuple[str, ...] = ()
+
+
 class SchedulingGateway(Protocol):
-    """Every call may raise ``EhrUnavailable`` or ``EhrRejected``; the two creates also ``OutcomeUnknown``.
+    """Every call may raise ``EhrUnavailable`` or ``EhrRejected``; every write also ``OutcomeUnknown``.
 
     A create is sent once and never again by the gateway, and not at all when what it is given cannot be used
-    (no location, an end before the start): that is ``EhrRejected`` too. Reads may be tried again inside their time budget.
+    (no location, an end before the start): that is ``EhrRejected`` too. Reads may be tried again inside their
+    time budget. ``hold_time``, ``release_time``, ``cancel_appointment``, ``move_appointment`` and
+    ``update_patient`` may be called again after any failure: what they leave is the same.
     """
 
     @property
-    def capabilities(self) -> Capabilities: ...
+    def capabilities(self) -> Capabilities:
+        """May ask the EHR the first time. Where that fails, the answer is the cautious one."""
 
     def close(self) -> None:
         """Give back connections; the gateway is not used afterwards."""
 
+    def examine(self) -> Examination:
+        """Sign in, read what the server says of itself, and compare clocks."""
+
     def directory(self) -> Directory:
         """Everyone who can be scheduled, everywhere they can be, as the EHR lists them now."""
+
+    def photo(self, url: str) -> tuple[str, bytes]:
+        """Media type and bytes of a clinician's photo (JPEG, PNG or WebP, at most 1 MiB), fetched without a token."""
 
     def free_slots(
         self,
@@ -56,8 +95,48 @@ class SchedulingGateway(Protocol):
     def create_patient(self, details: PatientDetails) -> str:
         """Create and return the reference; raises ``OutcomeUnknown`` when no usable answer came."""
 
-    def create_appointment(self, request: AppointmentRequest) -> str:
-        """Create and return the reference; raises ``TimeTaken`` or ``OutcomeUnknown``."""
+    def update_patient(self, patient_ref: str, details: PatientDetails) -> None:
+        """Add our identifier and the contacts and zone that are missing; nothing on file is dropped or replaced."""
 
-    def find_appointments(self, booking_id: UUID) -> list[AppointmentRecord]:
-        """Every Appointment that carries our identifier, whatever its status."""
+    def hold_time(self, request: HoldRequest) -> None:
+        """Where ``capabilities.holds``: have the EHR keep the time for this booking. Raises ``TimeTaken``."""
+
+    def release_time(self, request: HoldRequest) -> None:
+        """Give back a hold of this booking's that became no visit. Done as well when there is none."""
+
+    def create_appointment(self, request: AppointmentRequest) -> str:
+        """Create and return the reference; raises ``TimeTaken`` or ``OutcomeUnknown``.
+
+        Where the EHR keeps a hold of this booking's, that becomes the visit.
+        """
+
+    def find_appointments(
+        self, booking_id: UUID, like: AppointmentRequest | None = None
+    ) -> list[AppointmentRecord]:
+        """Every Appointment that carries our identifier, whatever its status; a mere hold is none.
+
+        Where the EHR cannot search by identifier, ``like`` tells whose visits at what time to look through.
+        """
+
+    def read_appointment(self, appointment_ref: str) -> AppointmentRecord | None:
+        """The Appointment as it is now; None when the EHR no longer has it."""
+
+    def current_appointment(self, appointment_ref: str) -> AppointmentRecord | None:
+        """The Appointment, or the one that took its place when the clinic moved the visit by making another."""
+
+    def search_appointments(
+        self,
+        *,
+        starts_from: datetime,
+        starts_before: datetime,
+        practitioner_ref: str = "",
+        patient_ref: str = "",
+    ) -> list[AppointmentRecord]:
+        """Visits of a clinician or a patient that start in a span of time, whatever their status, in order."""
+
+    def cancel_appointment(self, appointment_ref: str) -> None:
+        """Cancel it and free its time. Done as well when it is cancelled already."""
+
+    def move_appointment(self, move: AppointmentMove) -> None:
+        """Where ``capabilities.moves``: give a visit its new time in place. Raises ``TimeTaken``; then, and after
+        ``OutcomeUnknown`` once settled, it stands where it was or where it should be, never nowhere."""

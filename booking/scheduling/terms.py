@@ -193,6 +193,18 @@ class PatientDetails:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldRequest:
+    """A time the EHR is to keep for a booking, or to give back."""
+
+    booking_id: UUID
+    schedule_ref: str
+    practitioner_ref: str
+    starts_at: datetime
+    ends_at: datetime
+    appointment_type: Coding
+
+
+@dataclass(frozen=True, slots=True)
 class AppointmentRequest:
     """Everything the EHR needs to make one Appointment; ``booking_id`` is its identifier there."""
 
@@ -206,11 +218,30 @@ class AppointmentRequest:
     reason_text: str
     appointment_type: Coding
     video_url: str = ""
+    schedule_ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AppointmentMove:
+    """A new time, and with it perhaps another schedule of the same clinician's, for a visit that stands."""
+
+    appointment_ref: str
+    booking_id: UUID
+    schedule_ref: str
+    practitioner_ref: str
+    location_ref: str
+    starts_at: datetime
+    ends_at: datetime
+    appointment_type: Coding
 
 
 @dataclass(frozen=True, slots=True)
 class AppointmentRecord:
-    """An Appointment as the EHR holds it. ``status`` is a FHIR appointmentstatus code."""
+    """An Appointment as the EHR holds it. ``status`` is a FHIR appointmentstatus code.
+
+    Where staff moved the visit by making another Appointment, ``replaces_ref`` and ``replaced_by_ref`` link the two.
+    ``booking_ids`` are ours that it carries.
+    """
 
     ref: str
     status: str
@@ -218,6 +249,10 @@ class AppointmentRecord:
     ends_at: datetime
     practitioner_ref: str = ""
     patient_ref: str = ""
+    location_ref: str = ""
+    booking_ids: tuple[UUID, ...] = ()
+    replaces_ref: str = ""
+    replaced_by_ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)

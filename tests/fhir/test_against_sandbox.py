@@ -95,6 +95,8 @@ def record(visit: AppointmentRequest, ref: str) -> AppointmentRecord:
         ends_at=visit.ends_at,
         practitioner_ref=visit.practitioner_ref,
         patient_ref=visit.patient_ref,
+        location_ref=visit.location_ref,
+        booking_ids=(visit.booking_id,),
     )
 
 

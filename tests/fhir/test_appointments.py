@@ -9,7 +9,7 @@ from booking.scheduling.gateway import Capabilities
 from booking.scheduling.terms import AppointmentRecord
 
 from . import documents
-from .documents import ANA, APPOINTMENT_ID, BOOKING_ID, PATIENT_REF, bundle
+from .documents import ANA, APPOINTMENT_ID, BOOKING_ID, NORTH, PATIENT_REF, bundle
 from .stand_in import StandIn, gateway
 
 RECORD = AppointmentRecord(
@@ -19,6 +19,8 @@ RECORD = AppointmentRecord(
     ends_at=datetime(2026, 12, 1, 17, 30, tzinfo=UTC),
     practitioner_ref=f"Practitioner/{ANA}",
     patient_ref=PATIENT_REF,
+    location_ref=f"Location/{NORTH}",
+    booking_ids=(BOOKING_ID,),
 )
 
 
@@ -80,5 +82,8 @@ def test_the_capabilities_of_canvas(prevents):
             appointment_identifier_search=True,
             patient_identifier_search=True,
             prevents_double_booking=prevents,
+            conditional_update=True,
+            moves=True,
+            subscriptions=False,
             days_per_slot_search=14,
         )

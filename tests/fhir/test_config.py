@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from booking import fhir
@@ -64,7 +66,20 @@ def test_an_address_that_cannot_be_right_says_what_to_set(name, url, sentence):
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"dialect": "fax"}, "dialect: 'fax' is not one of canvas"),
+        ({"dialect": "fax"}, "dialect: 'fax' is not one of canvas, medplum, r4"),
+        (
+            {"auth_method": "magic"},
+            "auth_method: 'magic' is not one of client_secret_post, client_secret_basic, private_key_jwt",
+        ),
+        (
+            {"auth_method": "private_key_jwt"},
+            "private_key: is empty; it comes with registering the portal at the EHR",
+        ),
+        (
+            {"auth_method": "private_key_jwt", "private_key": "secret"},
+            "private_key: is not a private key in PEM form: RSA, or EC on P-384",
+        ),
+        ({"max_entries": 0}, "max_entries: must be 1 or more"),
         ({"client_id": " "}, "client_id: is empty; it comes with registering the portal at the EHR"),
         ({"client_secret": ""}, "client_secret: is empty; it comes with registering the portal at the EHR"),
         ({"total_seconds": 0}, "total_seconds: must be a number of seconds above 0"),
@@ -76,6 +91,6 @@ def test_an_address_that_cannot_be_right_says_what_to_set(name, url, sentence):
     ],
 )
 def test_a_setting_that_cannot_be_right_says_what_to_set(wrong, sentence):
-    with pytest.raises(ValueError, match=next(iter(wrong))) as caught:
+    with pytest.raises(ValueError, match=re.escape(sentence)) as caught:
         config(**wrong)
     assert str(caught.value) == sentence

@@ -8,7 +8,15 @@ from datetime import date
 import httpx
 import pytest
 
-from booking.scheduling.errors import EhrFailure, EhrRejected, EhrUnavailable, OutcomeUnknown, TimeTaken
+from booking.scheduling.errors import (
+    Changed,
+    EhrFailure,
+    EhrRejected,
+    EhrUnavailable,
+    NotFound,
+    OutcomeUnknown,
+    TimeTaken,
+)
 
 from . import documents
 from .documents import ANA_NORTH, APPOINTMENT_ID, outcome
@@ -47,11 +55,11 @@ def create_failure(made: httpx.Response | Exception) -> tuple[EhrFailure, StandI
         (answer(401), EhrRejected, 2),
         (answer(403), EhrRejected, 1),
         (answer(403, HTML), EhrUnavailable, 1),
-        (answer(404), EhrRejected, 1),
+        (answer(404), NotFound, 1),
         (answer(404, HTML), EhrRejected, 1),
         (answer(405), EhrRejected, 1),
         (answer(408), EhrUnavailable, 3),
-        (answer(410), EhrRejected, 1),
+        (answer(410), NotFound, 1),
         (answer(422), EhrRejected, 1),
         (answer(429), EhrUnavailable, 3),
         (answer(500), EhrUnavailable, 3),
@@ -94,11 +102,12 @@ def test_a_read(given, kind, tries):
         (answer(401), EhrRejected, 2),
         (answer(403), EhrRejected, 1),
         (answer(403, HTML), EhrUnavailable, 1),
-        (answer(404), EhrRejected, 1),
+        (answer(404), NotFound, 1),
+        (answer(404, HTML), EhrRejected, 1),
         (answer(405), EhrRejected, 1),
         (answer(408), OutcomeUnknown, 1),
         (answer(409), EhrRejected, 1),
-        (answer(412), EhrRejected, 1),
+        (answer(412), Changed, 1),
         (answer(422), EhrRejected, 1),
         (answer(422, HTML), EhrRejected, 1),
         (answer(422, outcome("business-rule", NO_LONGER)), TimeTaken, 1),
@@ -173,7 +182,7 @@ def test_a_failure_carries_status_issue_code_and_correlation_id_but_not_the_ehrs
         httpx.Response(404, json=outcome("not-found", words), headers={"fumage-correlation-id": "abc-123"})
     )
     assert (failure.status, failure.issue_code, failure.correlation_id) == (404, "not-found", "abc-123")
-    assert str(failure) == "POST Appointment: the EHR refuses it (status 404, not-found)"
+    assert str(failure) == "POST Appointment: the EHR has no such record (status 404, not-found)"
 
 
 @pytest.mark.parametrize(

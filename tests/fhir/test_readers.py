@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking.fhir import licenses, resources
+from booking.fhir import licenses, resources, writers
 from booking.scheduling.errors import EhrFailure
 from booking.scheduling.terms import Coding
 
@@ -98,7 +98,7 @@ def test_a_reference_is_read_when_it_names_the_type(value, read):
     ],
 )
 def test_a_coding_is_sent_without_empty_parts(coding, sent):
-    assert resources.write_coding(coding) == sent
+    assert writers.write_coding(coding) == sent
 
 
 anything = st.recursive(
