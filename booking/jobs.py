@@ -8,8 +8,8 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils import timezone
 
+from booking.flows import ehr_holds, hold_slot, notify
 from booking.flows import forget as forgetting
-from booking.flows import hold_slot, notify
 from booking.flows import reconcile as reconciling
 from booking.flows import sync_directory as syncing
 from booking.scheduling.errors import EhrFailure
@@ -30,6 +30,11 @@ def reconcile() -> None:
 @shared_task
 def expire_holds() -> None:
     hold_slot.expire_holds(now=timezone.now())
+
+
+@shared_task
+def give_back_ehr_holds() -> None:
+    ehr_holds.give_back_due(now=timezone.now())
 
 
 @shared_task

@@ -90,7 +90,13 @@ def _begin(booking: Booking, now: datetime) -> bool:
 def last_look(booking: Booking, *, now: datetime) -> None:
     """Our rules and the EHR's free times once more, just before a create. Raises ``Refusal``."""
     choice = hold_slot.Choice(booking.schedule_id, booking.starts_at)
-    hold_slot.check_offer(booking.to_visit(), choice, now=now, apart_from=[booking.pk])
+    hold_slot.check_offer(
+        booking.to_visit(),
+        choice,
+        now=now,
+        apart_from=[booking.pk],
+        is_kept_for_us=booking.ehr_hold_settled_at is not None,
+    )
 
 
 def _video_url(booking: Booking) -> str:
@@ -122,20 +128,7 @@ def create(booking: Booking, *, clock: Clock) -> Booking:
         if not _put_on_record(booking, clock(), posts=1):
             booking.refresh_from_db()
             return booking
-        appointment_ref = gateway.create_appointment(
-            AppointmentRequest(
-                booking_id=booking.pk,
-                practitioner_ref=booking.clinician.ehr_ref,
-                patient_ref=patient_ref,
-                location_ref=booking.schedule.location.ehr_ref,
-                starts_at=booking.starts_at,
-                ends_at=booking.ends_at,
-                reason=booking.reason.to_term().coding,
-                reason_text=booking.reason.label,
-                appointment_type=booking.reason.to_term().appointment_types[Modality(booking.modality)],
-                video_url=booking.video_url,
-            )
-        )
+        appointment_ref = gateway.create_appointment(appointment_request(booking, patient_ref))
     except OutcomeUnknown as error:
         log.warning("create outcome unknown (status %s, EHR id %s)", error.status, error.correlation_id)
         rest = timedelta(seconds=settings.EHR_REST_SECONDS)
@@ -150,6 +143,23 @@ def create(booking: Booking, *, clock: Clock) -> Booking:
         return refuse(booking, RefusalCode.NOT_ACCEPTED, now=clock())
     confirm(booking, appointment_ref, clock=clock)
     return booking
+
+
+def appointment_request(booking: Booking, patient_ref: str) -> AppointmentRequest:
+    reason = booking.reason.to_term()
+    return AppointmentRequest(
+        booking_id=booking.pk,
+        practitioner_ref=booking.clinician.ehr_ref,
+        patient_ref=patient_ref,
+        location_ref=booking.schedule.location.ehr_ref,
+        starts_at=booking.starts_at,
+        ends_at=booking.ends_at,
+        reason=reason.coding,
+        reason_text=booking.reason.label,
+        appointment_type=reason.appointment_types[Modality(booking.modality)],
+        video_url=booking.video_url,
+        schedule_ref=booking.schedule.ehr_ref,
+    )
 
 
 def ensure_patient(booking: Booking, *, clock: Clock) -> str:
@@ -193,6 +203,8 @@ def confirm(booking: Booking, appointment_ref: str, *, clock: Clock) -> bool:
             booked_at=now,
             look_up_at=None,
             failure="",
+            # What the EHR kept for us has become the visit.
+            ehr_hold_settled_at=None,
         ):
             return False
         notify.owe(booking, "confirmation", now=now)

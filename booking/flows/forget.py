@@ -16,7 +16,10 @@ UNFINISHED = (BookingState.EXPIRED, BookingState.RELEASED)
 def forget(*, before: datetime) -> int:
     """Delete unfinished bookings made before an instant, and the people only they speak of. Returns how many rows."""
     with transaction.atomic():
-        unfinished = Booking.objects.filter(state__in=UNFINISHED, created_at__lt=before)
+        # One whose time the EHR may still keep is needed to give that back.
+        unfinished = Booking.objects.filter(
+            state__in=UNFINISHED, created_at__lt=before, ehr_hold_settled_at=None
+        )
         count, _ = unfinished.delete()
         people, _ = PatientRecord.objects.filter(bookings=None, user=None, created_at__lt=before).delete()
     sessions, _ = Session.objects.filter(expire_date__lt=before).delete()

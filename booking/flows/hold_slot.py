@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from booking import board, ehr
 from booking.models import (
@@ -27,7 +28,9 @@ from booking.scheduling.clock import local_day
 from booking.scheduling.eligibility import Visit, Withheld, weigh
 from booking.scheduling.errors import Refusal, RefusalCode
 from booking.scheduling.lifecycle import BookingState
-from booking.scheduling.terms import Offer
+from booking.scheduling.terms import Offer, Slot
+
+from . import ehr_holds
 
 # After the browser leaves, a hold is kept this long in case it comes back.
 LEAVING_SECONDS = 90
@@ -37,6 +40,7 @@ LONGEST_DAY = timedelta(hours=25)
 _REFUSALS = {
     Withheld.NO_LICENSE: RefusalCode.NOT_LICENSED,
     Withheld.LICENSE_ENDED: RefusalCode.NOT_LICENSED,
+    Withheld.LICENSE_NOT_FOR_MODALITY: RefusalCode.NOT_LICENSED,
     Withheld.IN_PAST: RefusalCode.TIME_PAST,
     Withheld.TOO_SOON: RefusalCode.TOO_SOON,
     Withheld.TOO_FAR: RefusalCode.TOO_FAR,
@@ -102,17 +106,25 @@ def clinician_of(choice: Choice) -> int | None:
     return ScheduleRecord.objects.filter(pk=choice.schedule_id).values_list("clinician_id", flat=True).first()
 
 
-def check_offer(visit: Visit, choice: Choice, *, now: datetime, apart_from: Collection[UUID] = ()) -> Offer:
+def check_offer(
+    visit: Visit,
+    choice: Choice,
+    *,
+    now: datetime,
+    apart_from: Collection[UUID] = (),
+    is_kept_for_us: bool = False,
+) -> Offer:
     """The offer behind a choice, by our rules and by the EHR's answer for that very day.
 
-    Raises ``Refusal`` with the reason, or ``EhrUnavailable``. Reads only; no lock is held.
+    A time that the EHR keeps for us is not among its free ones: then our rules alone are asked, and the create tells
+    whether it is still kept. Raises ``Refusal`` with the reason, or ``EhrUnavailable``. Reads only; no lock is held.
     """
     record = (
         ClinicianRecord.objects.bookable().with_directory().filter(schedules__id=choice.schedule_id).first()
     )
     if record is None:
         raise Refusal(RefusalCode.NOT_OFFERED)
-    clinician = record.to_term()
+    clinician = record.to_term(visit.jurisdiction)
     eligibility = weigh([clinician], visit)
     if not eligibility.eligible:
         raise Refusal(_REFUSALS.get(eligibility.withheld[0][1], RefusalCode.NOT_OFFERED))
@@ -121,19 +133,22 @@ def check_offer(visit: Visit, choice: Choice, *, now: datetime, apart_from: Coll
     if schedule is None:
         raise Refusal(RefusalCode.NOT_OFFERED)
     policy = SchedulingPolicy.current().to_term()
-    on = local_day(choice.starts_at, schedule.zone)
-    slots = [
-        slot
-        for slot in ehr.gateway().free_slots(
-            schedule.ref,
-            first_on=on,
-            last_on=on,
-            minutes=entry.minutes,
-            appointment_type=visit.reason.appointment_types[visit.modality],
-        )
-        if slot.starts_at == choice.starts_at
-    ]
     ends_at = choice.starts_at + timedelta(minutes=entry.minutes)
+    if is_kept_for_us:
+        slots = [Slot(schedule.ref, choice.starts_at, ends_at)]
+    else:
+        on = local_day(choice.starts_at, schedule.zone)
+        slots = [
+            slot
+            for slot in ehr.gateway().free_slots(
+                schedule.ref,
+                first_on=on,
+                last_on=on,
+                minutes=entry.minutes,
+                appointment_type=visit.reason.appointment_types[visit.modality],
+            )
+            if slot.starts_at == choice.starts_at
+        ]
     claims = Booking.objects.exclude(pk__in=apart_from).claims(
         [clinician.id], choice.starts_at - LONGEST_DAY, ends_at + LONGEST_DAY, now
     )
@@ -156,6 +171,7 @@ def hold(visit: Visit, choice: Choice, *, visitor: Visitor, now: datetime) -> Bo
         if booking.is_live_hold(now) and _is_same(booking, visit, choice):
             return booking
     own = [booking.pk for booking in mine]
+    ehr_holds.give_back_own(_kept_nearby(visitor, choice))
     try:
         offer = check_offer(visit, choice, now=now, apart_from=own)
     except Refusal:
@@ -191,13 +207,31 @@ def hold(visit: Visit, choice: Choice, *, visitor: Visitor, now: datetime) -> Bo
             jurisdiction=visit.jurisdiction,
             zone=visit.zone,
             license_number=offer.license.number,
+            license_basis=offer.license.basis,
+            license_compact=offer.license.compact,
             starts_at=offer.starts_at,
             ends_at=offer.ends_at,
             hold_expires_at=expires_at,
             hold_full_expires_at=expires_at,
         )
         BookingEvent.objects.create(booking=booking, new_state=BookingState.HELD, actor="patient")
+    ehr_holds.ask(booking, now=now)
     return booking
+
+
+def _kept_nearby(visitor: Visitor, choice: Choice) -> QuerySet[Booking]:
+    """Holds of this visitor's around a choice that the EHR may still keep, though they are or are about to be over."""
+    return (
+        Booking.objects.of(visitor)
+        .filter(
+            state__in=[BookingState.HELD, *ehr_holds.OVER],
+            schedule_id=choice.schedule_id,
+            ehr_hold_settled_at__isnull=False,
+            ends_at__gt=choice.starts_at,
+            starts_at__lt=choice.starts_at + LONGEST_DAY,
+        )
+        .select_related("clinician", "schedule__location", "reason")
+    )
 
 
 def renew(booking: Booking, *, visitor: Visitor, now: datetime) -> Booking:

@@ -18,6 +18,7 @@ from booking import ehr
 from booking.models import Booking
 from booking.scheduling.errors import EhrFailure, EhrUnavailable, Refusal
 from booking.scheduling.lifecycle import BookingState
+from booking.scheduling.terms import AppointmentRecord
 
 from . import confirm_booking, notify
 from .confirm_booking import Clock
@@ -72,7 +73,7 @@ def settle(booking: Booking, *, clock: Clock) -> None:
     if is_abandoned and not booking.move(BookingState.UNCONFIRMED, actor="system", note="taken over"):
         return
     try:
-        records = ehr.gateway().find_appointments(booking.pk)
+        records = look_up(booking)
     except EhrFailure as error:
         log.warning("look-up failed: %s (status %s, EHR id %s)", error, error.status, error.correlation_id)
         _look_again(booking, now)
@@ -91,9 +92,20 @@ def settle(booking: Booking, *, clock: Clock) -> None:
         _create_again(booking, clock=clock)
 
 
+def look_up(booking: Booking) -> list[AppointmentRecord]:
+    """What the EHR has under our identifier. Raises ``EhrFailure``."""
+    gateway = ehr.gateway()
+    patient_ref = booking.patient.ehr_patient_ref if booking.patient else ""
+    if not patient_ref and not gateway.capabilities.appointment_identifier_search:
+        # No visit was ever asked for, since there is nobody yet in the EHR whom it could be for.
+        return []
+    like = confirm_booking.appointment_request(booking, patient_ref) if patient_ref else None
+    return gateway.find_appointments(booking.pk, like)
+
+
 def look_up_for_staff(booking: Booking, *, clock: Clock) -> bool:
     """Whether the EHR has it after all; if so it is confirmed and the patient told. Raises ``EhrFailure``."""
-    live = [record for record in ehr.gateway().find_appointments(booking.pk) if record.status not in GONE]
+    live = [record for record in look_up(booking) if record.status not in GONE]
     return bool(live) and confirm_booking.confirm(booking, live[0].ref, clock=clock)
 
 

@@ -77,12 +77,18 @@ class Booking(models.Model):
     jurisdiction = models.CharField("state at the time of the visit", max_length=2)
     zone = models.CharField("patient's time zone", max_length=50)
     license_number = models.CharField(max_length=50, blank=True)
+    license_basis = models.CharField(
+        "stands on", max_length=150, blank=True, help_text="The license or compact privilege, as of the hold."
+    )
+    license_compact = models.CharField("compact", max_length=60, blank=True)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
 
     hold_expires_at = models.DateTimeField()
     hold_full_expires_at = models.DateTimeField()
     hold_is_extended = models.BooleanField(default=False)
+    # Set while the EHR may be keeping the time for us: from then on the outcome of asking for it is settled.
+    ehr_hold_settled_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     patient = models.ForeignKey(
         PatientRecord, on_delete=models.PROTECT, null=True, blank=True, related_name="bookings"

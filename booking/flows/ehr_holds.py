@@ -1,0 +1,105 @@
+"""Holds that the EHR itself keeps for us, where it can, so that nobody else takes the time while a patient types.
+
+Our own claim is the guard; this one spares the patient a "no" at the end. It is on record before it is asked for, and
+given back once the booking it was for has become no visit, so a lost answer leaves no time blocked for good.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from booking import board, ehr
+from booking.models import Booking
+from booking.scheduling.errors import EhrFailure, Refusal, RefusalCode, TimeTaken
+from booking.scheduling.lifecycle import BookingState
+from booking.scheduling.terms import HoldRequest, Modality
+
+log = logging.getLogger(__name__)
+
+OVER = (BookingState.EXPIRED, BookingState.RELEASED, BookingState.REFUSED)
+MOST_AT_ONCE = 50
+
+
+def _request(booking: Booking) -> HoldRequest:
+    return HoldRequest(
+        booking_id=booking.pk,
+        schedule_ref=booking.schedule.ehr_ref,
+        practitioner_ref=booking.clinician.ehr_ref,
+        starts_at=booking.starts_at,
+        ends_at=booking.ends_at,
+        appointment_type=booking.reason.to_term().appointment_types[Modality(booking.modality)],
+    )
+
+
+def ask(booking: Booking, *, now: datetime) -> None:
+    """Have the EHR keep the time of a hold. Raises ``Refusal`` when somebody has it already; our hold then ends.
+
+    An EHR that does not answer changes nothing: the last look before the create decides.
+    """
+    gateway = ehr.gateway()
+    if not gateway.capabilities.holds:
+        return
+    # Until then a hold that got no answer may still appear, and giving it back earlier might miss it.
+    settled_at = now + timedelta(seconds=settings.EHR_TOTAL_SECONDS + settings.EHR_REST_SECONDS)
+    _record(booking, settled_at)
+    try:
+        gateway.hold_time(_request(booking))
+    except TimeTaken as error:
+        _record(booking, now)
+        booking.move(BookingState.RELEASED, actor="system", note="taken in the EHR")
+        board.mark_stale([booking.schedule.ehr_ref])
+        raise Refusal(RefusalCode.TIME_TAKEN) from error
+    except EhrFailure as error:
+        log.warning(
+            "no hold in the EHR: %s (status %s, EHR id %s)", error, error.status, error.correlation_id
+        )
+    else:
+        _record(booking, now)
+
+
+def _record(booking: Booking, settled_at: datetime | None) -> None:
+    Booking.objects.filter(pk=booking.pk).update(ehr_hold_settled_at=settled_at)
+    booking.ehr_hold_settled_at = settled_at
+
+
+def give_back(booking: Booking) -> bool:
+    """Give back what the EHR may keep for a booking that is over; False when the EHR did not do it now."""
+    try:
+        ehr.gateway().release_time(_request(booking))
+    except EhrFailure as error:
+        log.warning(
+            "hold not given back: %s (status %s, EHR id %s)", error, error.status, error.correlation_id
+        )
+        return False
+    _record(booking, None)
+    board.mark_stale([booking.schedule.ehr_ref])
+    return True
+
+
+def give_back_own(bookings: Iterable[Booking]) -> None:
+    """Before a visitor chooses: what the EHR still keeps for their earlier holds must not look taken to them."""
+    for booking in bookings:
+        if booking.ehr_hold_settled_at is not None:
+            give_back(booking)
+
+
+def give_back_due(*, now: datetime) -> int:
+    """Give back what is kept for bookings that became no visit. Returns how many; safe for any number of workers,
+    since giving back twice is the same as once."""
+    due = (
+        Booking.objects.filter(state__in=OVER, ehr_hold_settled_at__lte=now)
+        .select_related("clinician", "schedule__location", "reason")
+        .order_by("ehr_hold_settled_at")[:MOST_AT_ONCE]
+    )
+    given = 0
+    for booking in due:
+        if give_back(booking):
+            given += 1
+        else:
+            # Others first next time: one that the EHR will not take back must not stand in everybody's way.
+            _record(booking, now + timedelta(seconds=settings.EHR_REST_SECONDS))
+    return given
