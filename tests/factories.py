@@ -11,6 +11,9 @@ from uuid import uuid4
 from booking.models import (
     Booking,
     ClinicianRecord,
+    CompactCredentialRecord,
+    CompactMemberRecord,
+    CompactRecord,
     LicenseRecord,
     LocationRecord,
     PatientRecord,
@@ -68,6 +71,34 @@ def clinician(
     for schedule_ref, place in places:
         ScheduleRecord.objects.create(ehr_ref=schedule_ref, clinician=made, location=place)
     return made
+
+
+def compact(code: str = "psypact", *, members: Iterable[str] = ("TX", "CO"), **more: Any) -> CompactRecord:
+    """Unlike what comes with the portal, so that no test stands on a list that will change."""
+    usual = {
+        "name": f"{code.upper()} of the test",
+        "mode": "authority",
+        "professions": "PSYCHOLOGIST",
+        "in_person": False,
+        "as_of": date(2026, 1, 1),
+    }
+    made, _ = CompactRecord.objects.update_or_create(code=code, defaults=usual | more)
+    made.members.all().delete()
+    CompactMemberRecord.objects.bulk_create(
+        CompactMemberRecord(
+            compact=made, jurisdiction=each, effective_on=date(2020, 7, 1), issuing_from=date(2020, 7, 1)
+        )
+        for each in members
+    )
+    return made
+
+
+def compact_credential(who: ClinicianRecord, *, home: str = "TX", **more: Any) -> CompactCredentialRecord:
+    usual = {"number": "12345"}
+    held = more.pop("compact", None) or CompactRecord.objects.filter(code="psypact").first() or compact()
+    return CompactCredentialRecord.objects.create(
+        clinician=who, compact=held, home_jurisdiction=home, **usual | more
+    )
 
 
 def reason(

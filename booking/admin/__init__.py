@@ -1,5 +1,5 @@
 """The clinic's desk, in Django admin."""
 
-from . import clinic, people, reasons, work
+from . import clinic, compacts, people, reasons, work
 
-__all__ = ["clinic", "people", "reasons", "work"]
+__all__ = ["clinic", "compacts", "people", "reasons", "work"]

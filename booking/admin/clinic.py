@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from booking.flows.sync_directory import sync_directory
 from booking.models import (
@@ -19,6 +22,8 @@ from booking.models import (
     Specialty,
 )
 from booking.scheduling.errors import EhrFailure
+
+from .compacts import CompactCredentialInline, leave_in_words
 
 
 class FromTheEhr(admin.TabularInline):
@@ -92,8 +97,17 @@ class ClinicianAdmin(admin.ModelAdmin):
     ]
     search_fields = ["name", "family_name"]
     filter_horizontal = ["specialties", "declined_reasons"]
-    inlines = [LicenseInline, ScheduleInline]
-    readonly_fields = ["name", "credentials", "languages", "ehr_ref", "ehr_room_url", "is_active"]
+    inlines = [LicenseInline, CompactCredentialInline, ScheduleInline]
+    readonly_fields = [
+        "name",
+        "credentials",
+        "languages",
+        "ehr_ref",
+        "ehr_room_url",
+        "is_active",
+        "may_see_patients_in",
+    ]
+    formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
     actions = ["sync_now"]
     fieldsets = [
         (
@@ -103,6 +117,10 @@ class ClinicianAdmin(admin.ModelAdmin):
         (
             "Set here",
             {"fields": ["is_bookable", ("by_video", "in_person", "by_phone"), "accepts_new_patients"]},
+        ),
+        (
+            "Where they may see patients",
+            {"fields": [("profession", "home_jurisdiction"), "may_see_patients_in"]},
         ),
         (None, {"fields": ["specialties", "declined_reasons", "room_url"]}),
     ]
@@ -125,6 +143,19 @@ class ClinicianAdmin(admin.ModelAdmin):
         return (
             ", ".join(sorted({row.jurisdiction for row in clinician.licenses.all()}))
             or "nowhere: never offered"
+        )
+
+    @admin.display(description="As saved")
+    def may_see_patients_in(self, clinician: ClinicianRecord) -> SafeString | str:
+        whole = ClinicianRecord.objects.with_directory().get(pk=clinician.pk)
+        rows = leave_in_words(whole.to_term().licenses)
+        if not rows:
+            return "Nowhere: no license is known, so they are never offered."
+        body = format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td></tr>", rows)
+        return format_html(
+            '<div class="module"><table><thead><tr><th scope="col">Stands on</th><th scope="col">In force</th>'
+            '<th scope="col">States</th></tr></thead><tbody>{}</tbody></table></div>',
+            body,
         )
 
     @admin.display(description="held by")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -19,6 +20,8 @@ from booking.scheduling.lifecycle import BookingState
 
 
 class ReadOnly(admin.ModelAdmin):
+    formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -48,6 +51,7 @@ class BookingAdmin(ReadOnly):
         "state",
         "clinician",
         "starts_at",
+        "license_basis",
         "submitted_at",
         "appointment_ref",
         "failure",

@@ -45,14 +45,18 @@ class Times:
     is_stale: bool
 
 
-def clinicians() -> list[Clinician]:
-    return [record.to_term() for record in ClinicianRecord.objects.bookable().with_directory()]
+def clinicians(visit: Visit) -> list[Clinician]:
+    """Everybody who can be booked, with their licenses and what compacts grant them where the patient will be."""
+    records = ClinicianRecord.objects.bookable().with_directory()
+    return [record.to_term(visit.jurisdiction) for record in records]
 
 
 def open_specialties(visit: Visit, now: datetime) -> dict[str, int]:
     """Specialties with somebody licensed who takes the reason, and how many there are."""
     policy = SchedulingPolicy.current().to_term()
-    return specialties_open(clinicians(), visit, now=now, until=now + timedelta(days=policy.horizon_days))
+    return specialties_open(
+        clinicians(visit), visit, now=now, until=now + timedelta(days=policy.horizon_days)
+    )
 
 
 def asks_patient_kind(visit: Visit) -> bool:
@@ -60,7 +64,7 @@ def asks_patient_kind(visit: Visit) -> bool:
     if depends_on_patient_kind(visit.reason):
         return True
     anyone = replace(visit, patient_kind=None)
-    people = clinicians()
+    people = clinicians(visit)
     return any(
         not entry.clinician.accepts_new_patients
         for modality in visit.reason.appointment_types
@@ -70,7 +74,7 @@ def asks_patient_kind(visit: Visit) -> bool:
 
 def modalities_open(visit: Visit) -> list[Modality]:
     """The ways somebody could see this patient for this reason, in the order they are offered."""
-    people = clinicians()
+    people = clinicians(visit)
     return [modality for modality in Modality if weigh(people, replace(visit, modality=modality)).eligible]
 
 
@@ -115,7 +119,7 @@ def _wants(eligible: Sequence[Eligible], visit: Visit, block: Block, now: dateti
 def find_times(visit: Visit, *, block_number: int, now: datetime, clinician_id: int | None = None) -> Times:
     """Offers in one block of days. Raises ``EhrUnavailable`` when the EHR is away and nothing is known."""
     policy = SchedulingPolicy.current().to_term()
-    eligibility = weigh(clinicians(), visit)
+    eligibility = weigh(clinicians(visit), visit)
     block = block_of(block_number, visit, policy, now)
     wanted = [entry for entry in eligibility.eligible if clinician_id in (None, entry.clinician.id)]
     view = board.read(_wants(wanted, visit, block, now), deadline_seconds=settings.GRID_DEADLINE_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from booking.models import Booking
 from booking.scheduling.clock import when_words
+from booking.scheduling.jurisdictions import JURISDICTIONS
 from booking.scheduling.terms import Modality
 
 MODALITY_WORDS = {
@@ -28,3 +29,9 @@ def place_of(booking: Booking) -> tuple[str, ...]:
         location = booking.schedule.location
         return (location.name, *filter(None, location.address.splitlines()))
     return ("Online, by video",) if booking.modality == Modality.VIDEO else ("By phone: we call you",)
+
+
+def license_words(jurisdiction: str, compact: str) -> str:
+    """ "Licensed in California", or by way of a compact "May see patients in Colorado (PSYPACT)"."""
+    place = JURISDICTIONS[jurisdiction].name
+    return f"May see patients in {place} ({compact})" if compact else f"Licensed in {place}"

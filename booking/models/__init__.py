@@ -2,6 +2,7 @@
 
 from .bookings import Booking, BookingEvent
 from .clinic import SchedulingPolicy
+from .compacts import CompactCredentialRecord, CompactMemberRecord, CompactRecord
 from .directory import ClinicianRecord, LicenseRecord, LocationRecord, ScheduleRecord, Specialty
 from .outbox import Message
 from .people import PatientRecord, User
@@ -11,6 +12,9 @@ __all__ = [
     "Booking",
     "BookingEvent",
     "ClinicianRecord",
+    "CompactCredentialRecord",
+    "CompactMemberRecord",
+    "CompactRecord",
     "DurationRuleRecord",
     "LicenseRecord",
     "LocationRecord",

@@ -5,14 +5,16 @@ Fields the EHR owns are rewritten by ``sync_directory``; those the desk owns are
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Prefetch
 
 from booking.scheduling.clock import zone
+from booking.scheduling.compacts import with_compacts
 from booking.scheduling.jurisdictions import JURISDICTIONS
+from booking.scheduling.professions import PROFESSIONS
 from booking.scheduling.terms import Clinician, License, Modality, Schedule
 
 if TYPE_CHECKING:
@@ -26,8 +28,24 @@ def validate_zone(name: str) -> None:
         raise ValidationError(f"“{name}” is not a time zone. Use a name such as America/Chicago.") from error
 
 
-def _list(text: str) -> tuple[str, ...]:
+def words_in(text: str) -> tuple[str, ...]:
+    """The parts of a text whose parts stand on lines of their own or between commas."""
     return tuple(part.strip() for part in text.replace("\n", ",").split(",") if part.strip())
+
+
+class _OfferedWays(Protocol):
+    by_video: bool
+    in_person: bool
+    by_phone: bool
+
+
+def modalities_of(record: _OfferedWays) -> frozenset[Modality]:
+    offered = {
+        Modality.VIDEO: record.by_video,
+        Modality.IN_PERSON: record.in_person,
+        Modality.PHONE: record.by_phone,
+    }
+    return frozenset(modality for modality, is_offered in offered.items() if is_offered)
 
 
 JURISDICTION_CHOICES = [(place.code, place.name) for place in JURISDICTIONS.values()]
@@ -55,7 +73,7 @@ class Specialty(models.Model):
 
     @property
     def taxonomies(self) -> frozenset[str]:
-        return frozenset(_list(self.taxonomy_codes))
+        return frozenset(words_in(self.taxonomy_codes))
 
 
 class LocationRecord(models.Model):
@@ -93,6 +111,7 @@ class ClinicianQuerySet(models.QuerySet["ClinicianRecord"]):
         )
         return self.prefetch_related(
             "licenses",
+            "compact_credentials__compact__members",
             "specialties",
             "declined_reasons",
             Prefetch("schedules", queryset=live, to_attr="live_schedules"),
@@ -121,6 +140,19 @@ class ClinicianRecord(models.Model):
     in_person = models.BooleanField("sees patients in person", default=True)
     by_phone = models.BooleanField("sees patients by phone", default=True)
     accepts_new_patients = models.BooleanField(default=True)
+    profession = models.CharField(
+        max_length=20,
+        blank=True,
+        choices=list(PROFESSIONS.items()),
+        help_text="Read off the credentials where they name one. Compacts are for certain professions only.",
+    )
+    home_jurisdiction = models.CharField(
+        "home state",
+        max_length=2,
+        blank=True,
+        choices=JURISDICTION_CHOICES,
+        help_text="Where the clinician lives. What most compacts give stands on the license of this state.",
+    )
     declined_reasons: models.ManyToManyField[VisitReasonRecord, VisitReasonRecord] = models.ManyToManyField(
         "VisitReasonRecord",
         blank=True,
@@ -146,23 +178,24 @@ class ClinicianRecord(models.Model):
     def fixed_room_url(self) -> str:
         return self.room_url or self.ehr_room_url
 
-    def to_term(self) -> Clinician:
-        offered = {
-            Modality.VIDEO: self.by_video,
-            Modality.IN_PERSON: self.in_person,
-            Modality.PHONE: self.by_phone,
-        }
-        return Clinician(
+    def to_term(self, where: str = "") -> Clinician:
+        """With what compacts grant among the licenses; ``where`` limits that to one jurisdiction, and is quicker."""
+        credentials = self.compact_credentials.all()
+        own = Clinician(
             id=self.pk,
             ref=self.ehr_ref,
             name=self.full_name,
+            profession=self.profession,
+            home=self.home_jurisdiction,
             licenses=tuple(record.to_term() for record in self.licenses.all()),
+            credentials=tuple(record.to_term() for record in credentials),
             specialties=frozenset(specialty.code for specialty in self.specialties.all()),
-            modalities=frozenset(modality for modality, is_offered in offered.items() if is_offered),
+            modalities=modalities_of(self),
             declined_reasons=frozenset(reason.code for reason in self.declined_reasons.all()),
             accepts_new_patients=self.accepts_new_patients,
             schedules=tuple(record.to_term() for record in self.live_schedules),
         )
+        return with_compacts(own, {each.compact.code: each.compact.term for each in credentials}, where)
 
 
 class LicenseRecord(models.Model):

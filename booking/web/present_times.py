@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from booking.flows.find_times import Times
 from booking.flows.hold_slot import Choice
+from booking.messaging.words import license_words
 from booking.models import ClinicianRecord
 from booking.scheduling.availability import by_local_day
 from booking.scheduling.clock import (
@@ -21,7 +22,6 @@ from booking.scheduling.clock import (
     time_words,
     zone_words,
 )
-from booking.scheduling.jurisdictions import JURISDICTIONS
 from booking.scheduling.terms import Modality, Offer
 
 from .presenters import (
@@ -215,7 +215,7 @@ class GridPresenter:
         )
 
     def _clinician(self, record: ClinicianRecord, offers: Sequence[Offer]) -> ClinicianTimes:
-        place = JURISDICTIONS[offers[0].license.jurisdiction]
+        stands_on = offers[0].license
         details = [f"Speaks {record.languages}"] if record.languages else []
         if self.filters.modality is Modality.IN_PERSON:
             details.append(" and ".join(sorted({offer.schedule.location_name for offer in offers})))
@@ -228,7 +228,7 @@ class GridPresenter:
             # A photo on the EHR's own host would tell a third party who looks at whom.
             photo_url="",
             detail_words=" · ".join(details),
-            license_words=f"Licensed in {place.name}",
+            license_words=license_words(stands_on.jurisdiction, stands_on.compact),
             count_words=plural(len(offers), "time"),
             parts=tuple(self._parts(offers)),
         )

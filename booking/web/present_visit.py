@@ -8,7 +8,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from booking.flows import notify
-from booking.messaging.words import MODALITY_WORDS, place_of, when_of, zone_of
+from booking.messaging.words import MODALITY_WORDS, license_words, place_of, when_of, zone_of
 from booking.models import Booking, Message, SchedulingPolicy
 from booking.scheduling.clock import date_words, local_day, time_words, zone_words
 from booking.scheduling.jurisdictions import JURISDICTIONS
@@ -70,7 +70,7 @@ def visit_card(booking: Booking, *, now: datetime, is_owner: bool = True) -> Vis
         zone_words=f"{zone_words(zone)} time",
         length_words=f"{minutes} minutes",
         clinician_name=booking.clinician.full_name,
-        clinician_detail=f"Licensed in {JURISDICTIONS[booking.jurisdiction].name}",
+        clinician_detail=license_words(booking.jurisdiction, booking.license_compact),
         modality_words=MODALITY_WORDS[Modality(booking.modality)],
         place_lines=place_of(booking),
         patient_name=str(booking.patient) if is_owner and booking.patient else "",

@@ -98,7 +98,7 @@ def test_open_specialties_and_modalities_are_those_of_somebody_licensed(clinic, 
 
 def test_a_clinician_the_desk_took_off_is_not_offered(clinic, clock):
     ClinicianRecord.objects.update(is_bookable=False)
-    assert (find(clinic, clock).offers, times.clinicians()) == ((), [])
+    assert (find(clinic, clock).offers, times.clinicians(clinic.visit())) == ((), [])
 
 
 @pytest.mark.parametrize(
@@ -141,6 +141,8 @@ def test_a_grid_takes_as_many_queries_for_many_clinicians_as_for_one(
     for families in ([], ["Okonkwo", "Nguyen", "Goldberg"]):
         for family in families:
             make_clinic(clinic.sandbox, directory, family=family)
-        # Clinicians with four things of theirs, the policy, and claims.
-        with django_assert_num_queries(7):
+        for each in ClinicianRecord.objects.all():
+            factories.compact_credential(each)
+        # Clinicians with five things of theirs, the compacts and their members, the policy, and claims.
+        with django_assert_num_queries(10):
             times.find_times(visit, block_number=0, now=clock())

@@ -8,7 +8,7 @@ import pytest
 
 from booking.flows import hold_slot
 from booking.flows.hold_slot import Choice
-from booking.models import Booking, LicenseRecord
+from booking.models import Booking, ClinicianRecord, LicenseRecord
 from booking.models.bookings import Visitor
 from booking.scheduling.clock import local_day
 from booking.scheduling.errors import EhrUnavailable, Refusal, RefusalCode
@@ -376,3 +376,39 @@ def test_nobody_without_a_key_owns_anything(clinic, visitor, clock):
     hold_slot.hold(clinic.visit(), clinic.choice(), visitor=visitor, now=clock())
     Booking.objects.update(owner_key="")
     assert list(Booking.objects.of(Visitor(""))) == []
+
+
+def test_a_hold_keeps_the_license_it_stands_on(clinic, visitor, clock):
+    held = hold_slot.hold(clinic.visit(), clinic.choice(), visitor=visitor, now=clock())
+    assert (held.license_basis, held.license_compact) == (f"CA license {held.license_number}", "")
+
+
+def test_a_hold_under_a_compact_keeps_the_privilege_it_stands_on(clinic, visitor, clock):
+    ClinicianRecord.objects.update(profession="PSYCHOLOGIST", home_jurisdiction="TX")
+    psypact = factories.compact(members=["TX", "CO"])
+    asked = clinic.visit(jurisdiction="CO", zone="America/Denver")
+    with pytest.raises(Refusal) as refused:
+        hold_slot.hold(asked, clinic.choice(), visitor=visitor, now=clock())
+    assert refused.value.code == RefusalCode.NOT_LICENSED
+    factories.compact_credential(clinic.clinician, compact=psypact)
+    held = hold_slot.hold(asked, clinic.choice(), visitor=visitor, now=clock())
+    assert (held.license_basis, held.license_number, held.license_compact) == (
+        f"{psypact.name} authority 12345, home state TX",
+        "12345",
+        psypact.name,
+    )
+
+
+def test_a_lapsed_home_license_is_refused_at_the_hold(clinic, visitor, clock):
+    """The page was shown while it was in force; the hold asks again."""
+    ClinicianRecord.objects.update(profession="PSYCHOLOGIST", home_jurisdiction="TX")
+    factories.compact_credential(clinic.clinician, compact=factories.compact(members=["TX", "CO"]))
+    clinic.clinician.licenses.filter(jurisdiction="TX").update(ends_on=clock().date())
+    with pytest.raises(Refusal) as refused:
+        hold_slot.hold(
+            clinic.visit(jurisdiction="CO", zone="America/Denver"),
+            clinic.choice(),
+            visitor=visitor,
+            now=clock(),
+        )
+    assert refused.value.code == RefusalCode.NOT_LICENSED
