@@ -1,1 +1,1 @@
-"""A local EHR with Canvas manners: its own program, sharing nothing with the portal that talks to it."""
+"""A local EHR with the manners of Canvas, Medplum or plain R4: its own program, sharing nothing with the portal."""

@@ -5,9 +5,10 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
-from .app import CLIENT_ID, CLIENT_SECRET, create_app
+from .app import CLIENT_ID, CLIENT_SECRET, Manners, create_sandbox
+from .r4.assertions import KeysUnusable
 from .server import Server, listen
 from .store import StoreError
 
@@ -15,13 +16,15 @@ from .store import StoreError
 def main() -> None:
     options = _options()
     try:
-        app = create_app(
+        app = create_sandbox(
             options.database,
+            options.manners,
             client_id=os.environ.get("SANDBOX_CLIENT_ID", CLIENT_ID),
             client_secret=os.environ.get("SANDBOX_CLIENT_SECRET", CLIENT_SECRET),
             control=options.control,
+            jwks=options.jwks,
         )
-    except StoreError as error:
+    except (StoreError, KeysUnusable) as error:
         _give_up(str(error))
     try:
         listener = listen(options.host, options.port)
@@ -41,7 +44,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m booking.sandbox",
-        description="A local EHR with Canvas manners, for development and tests.",
+        description="A local EHR with the manners of Canvas, Medplum or plain FHIR R4, for development and tests.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument(
@@ -54,6 +57,17 @@ def _options() -> argparse.Namespace:
         help="its own SQLite file, made if missing",
     )
     parser.add_argument(
+        "--manners",
+        default=os.environ.get("SANDBOX_MANNERS", "canvas"),
+        help="canvas, medplum or r4 (canvas)",
+    )
+    parser.add_argument(
+        "--jwks",
+        type=Path,
+        default=Path(os.environ["SANDBOX_JWKS"]) if os.environ.get("SANDBOX_JWKS") else None,
+        help="file with the client's public keys, for signed token requests (r4 only)",
+    )
+    parser.add_argument(
         "--control",
         action="store_true",
         default=os.environ.get("SANDBOX_CONTROL") == "1",
@@ -62,6 +76,8 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if not options.port.isascii() or not options.port.isdigit() or int(options.port) > 65535:
         parser.error(f"the port must be a number from 0 to 65535, not {options.port!r}.")
+    if options.manners not in get_args(Manners):
+        parser.error(f"the manners must be {', '.join(get_args(Manners))}, not {options.manners!r}.")
     options.port = int(options.port)
     return options
 

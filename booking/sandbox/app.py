@@ -1,6 +1,7 @@
 """Puts the sandbox together: one EHR, the FHIR framework around it, and the edge around that."""
 
 from pathlib import Path
+from typing import Literal
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -15,9 +16,39 @@ from .edge import SERVED, Edge, not_found_page
 from .ehr import Clock, Ehr, system_clock
 from .framework import FHIRProvider, FHIRStarter, quiet
 from .patients import provide_patients
+from .r4.app import create_r4_app
+from .r4.edge import R4Edge
 from .strikes import outcome
 
 CLIENT_ID, CLIENT_SECRET = "portal-demo", "portal-demo-secret"
+
+Manners = Literal["canvas", "medplum", "r4"]
+
+
+def create_sandbox(
+    database: str | Path,
+    manners: Manners = "canvas",
+    *,
+    clock: Clock = system_clock,
+    client_id: str = CLIENT_ID,
+    client_secret: str = CLIENT_SECRET,
+    control: bool = False,
+    jwks: Path | None = None,
+) -> Edge | R4Edge:
+    """The sandbox with the manners asked for; `jwks` is a file of public keys, for plain R4 alone."""
+    if manners == "canvas":
+        return create_app(
+            database, clock=clock, client_id=client_id, client_secret=client_secret, control=control
+        )
+    return create_r4_app(
+        database,
+        manners,
+        clock=clock,
+        client_id=client_id,
+        client_secret=client_secret,
+        control=control,
+        jwks=jwks,
+    )
 
 
 def create_app(
@@ -28,7 +59,7 @@ def create_app(
     client_secret: str = CLIENT_SECRET,
     control: bool = False,
 ) -> Edge:
-    """An ASGI application over `database`, which is made and seeded if it does not exist.
+    """An ASGI application with Canvas's manners over `database`, which is made and seeded if it does not exist.
 
     `clock` returns an aware datetime and decides every "now" and "today" in the clinic.
     """

@@ -100,7 +100,7 @@ def free_times(
                 continue
             if visit is not None and stretch.only is not None and stretch.only != visit:
                 continue
-            for start, end in _minus(stretch.spans, booked):
+            for start, end in minus(stretch.spans, booked):
                 candidate = start + (stretch.origin - start) % STEP_MINUTES
                 while candidate + minutes <= end:
                     if earliest <= candidate < latest:
@@ -117,10 +117,20 @@ def open_times(calendar: Calendar, day: date) -> tuple[OpenTime, ...]:
         if day.weekday() not in window.days:
             continue
         start, end = _epoch(day, window.start, zone), _epoch(day, window.end, zone)
-        spans = _minus([(start, end)], _taken(calendar, day, number, window, start, end))
+        spans = minus([(start, end)], _taken(calendar, day, number, window, start, end))
         if spans:
             found.append(OpenTime(start, window.locations, window.only, tuple(spans)))
     return tuple(found)
+
+
+def day_windows(calendar: Calendar, day: date) -> Iterator[tuple[Window, Span, tuple[Span, ...]]]:
+    """Each window of that day, from when to when it is, and what the clinic itself leaves open in it."""
+    zone = ZoneInfo(calendar.zone)
+    openings = {opening.origin: opening.spans for opening in open_times(calendar, day)}
+    for window in calendar.windows:
+        if day.weekday() in window.days:
+            start, end = _epoch(day, window.start, zone), _epoch(day, window.end, zone)
+            yield window, (start, end), openings.get(start, ())
 
 
 def local_times(starts: Iterable[int], minutes: int, zone: ZoneInfo) -> Iterator[tuple[str, str]]:
@@ -168,7 +178,8 @@ def _taken(
         at += busy + (20, 30, 45, 60, 60, 75)[draws[index + 1] % 6]
 
 
-def _minus(spans: Sequence[Span], taken: Iterable[Span]) -> list[Span]:
+def minus(spans: Sequence[Span], taken: Iterable[Span]) -> list[Span]:
+    """What is left of `spans`."""
     left = list(spans)
     for busy_start, busy_end in taken:
         left = [

@@ -25,9 +25,12 @@ with quiet():
     from fastapi.exceptions import RequestValidationError
     from fhir.resources.R4B.appointment import Appointment
     from fhir.resources.R4B.bundle import Bundle
+    from fhir.resources.R4B.healthcareservice import HealthcareService
     from fhir.resources.R4B.location import Location
+    from fhir.resources.R4B.parameters import Parameters
     from fhir.resources.R4B.patient import Patient
     from fhir.resources.R4B.practitioner import Practitioner
+    from fhir.resources.R4B.practitionerrole import PractitionerRole
     from fhir.resources.R4B.schedule import Schedule
     from fhir.resources.R4B.slot import Slot
     from fhirstarter import FHIRProvider, FHIRStarter, InteractionContext
@@ -73,10 +76,13 @@ __all__ = [
     "FHIRProvider",
     "FHIRResourceNotFoundError",
     "FHIRStarter",
+    "HealthcareService",
     "InteractionContext",
     "Location",
+    "Parameters",
     "Patient",
     "Practitioner",
+    "PractitionerRole",
     "Schedule",
     "Slot",
     "bad_request",

@@ -177,6 +177,17 @@ class Store:
                 raise StoreError(
                     f"{self.path} is not a database of these manners and version; delete it or name another."
                 )
-            for statement in f"{_COMMON_TABLES};{self._schema.tables}".split(";"):
+            for statement in _statements(f"{_COMMON_TABLES};{self._schema.tables}"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {self._schema.version}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One by one, since sqlite3 runs a whole script only outside of a transaction."""
+    statement = ""
+    for piece in script.split(";"):
+        statement += f"{piece};"
+        # Not so in the middle of a trigger, which has semicolons of its own.
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

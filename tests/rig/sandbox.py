@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
@@ -24,22 +25,31 @@ from .processes import (
 CLIENT_ID = "portal-demo"
 CLIENT_SECRET = "portal-demo-secret"
 
+# Manners: where FHIR is and where tokens are.
+PATHS = {
+    "canvas": ("", "/auth/token/"),
+    "medplum": ("/fhir/R4", "/oauth2/token"),
+    "r4": ("/fhir", "/token"),
+}
+
 
 class SandboxControl:
     """A running sandbox: what it did, and how it should misbehave. The answers are the sandbox's own JSON."""
 
-    def __init__(self, url: str, child: Child) -> None:
+    def __init__(self, url: str, child: Child, manners: str = "canvas") -> None:
         self.url = url
         self.child = child
+        self.manners = manners
+        self._base_path, self._token_path = PATHS[manners]
         self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
 
     @property
     def env(self) -> dict[str, str]:
         """What the portal needs to book here."""
         return {
-            "EHR_DIALECT": "canvas",
-            "EHR_BASE_URL": self.url,
-            "EHR_TOKEN_URL": f"{self.url}/auth/token/",
+            "EHR_DIALECT": self.manners,
+            "EHR_BASE_URL": f"{self.url}{self._base_path}",
+            "EHR_TOKEN_URL": f"{self.url}{self._token_path}",
             "EHR_CLIENT_ID": CLIENT_ID,
             "EHR_CLIENT_SECRET": CLIENT_SECRET,
         }
@@ -91,23 +101,26 @@ class SandboxControl:
         self._call("POST", f"/_control/staff/cancel/{appointment_id}")
 
     def staff_moves(self, appointment_id: str, start: datetime, end: datetime) -> str:
-        """Staff make a new appointment and cancel the old; returns the new one's id."""
+        """Staff give a visit another time; returns the id of the appointment that now stands.
+
+        In Canvas that is a new appointment, and the old one is cancelled; in the other manners it is the same.
+        """
         span = {"start": start.isoformat(), "end": end.isoformat()}
         return str(self._call("POST", f"/_control/staff/reschedule/{appointment_id}", json=span)["id"])
 
     def search(self, resource_type: str, **params: Any) -> list[dict[str, Any]]:
         """Every resource that a FHIR search finds, all pages of it."""
         form = {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
-        token = self._call("POST", "/auth/token/", data=form)["access_token"]
+        token = self._call("POST", self._token_path, data=form)["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
-        bundle = self._call("GET", f"/{resource_type}", params=params, headers=headers)
+        bundle = self._call("GET", f"{self._base_path}/{resource_type}", params=params, headers=headers)
         found = []
         while True:
             found += [entry["resource"] for entry in bundle.get("entry", [])]
             after = next((link["url"] for link in bundle.get("link", []) if link["relation"] == "next"), None)
             if after is None:
                 return [resource for resource in found if resource["resourceType"] == resource_type]
-            bundle = self._call("GET", urljoin(f"{self.url}/", after), headers=headers)
+            bundle = self._call("GET", urljoin(f"{self.url}{self._base_path}/", after), headers=headers)
 
     def appointments(self, **params: Any) -> list[dict[str, Any]]:
         return self.search("Appointment", **params)
@@ -117,12 +130,13 @@ class SandboxControl:
 
 
 @contextmanager
-def sandbox() -> Iterator[SandboxControl]:
-    """A sandbox of its own on a free port, as first seeded."""
+def sandbox(manners: str = "canvas", jwks: Path | None = None) -> Iterator[SandboxControl]:
+    """A sandbox of its own on a free port, as first seeded; `jwks` as for its command line."""
     port = free_port()
     with temporary_directory("ehr") as directory:
         command = [sys.executable, "-m", "booking.sandbox", "--host", LOOPBACK, "--port", str(port)]
-        command += ["--database", str(directory / "ehr.sqlite3"), "--control"]
+        command += ["--database", str(directory / "ehr.sqlite3"), "--control", "--manners", manners]
+        command += ["--jwks", str(jwks)] if jwks else []
         env = clean_environment(SANDBOX_CLIENT_ID=CLIENT_ID, SANDBOX_CLIENT_SECRET=CLIENT_SECRET)
 
         def ready() -> bool:
@@ -131,7 +145,7 @@ def sandbox() -> Iterator[SandboxControl]:
         with running(
             "sandbox EHR", command, log=directory / "log", env=env, ready=ready, seconds=60
         ) as child:
-            client = SandboxControl(f"http://{LOOPBACK}:{port}", child)
+            client = SandboxControl(f"http://{LOOPBACK}:{port}", child, manners)
             try:
                 yield client
             finally:

@@ -1,0 +1,1 @@
+"""The sandbox with the manners of a FHIR R4 server: a plain one, or Medplum."""

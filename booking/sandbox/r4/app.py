@@ -1,0 +1,35 @@
+"""Puts an R4 server together: one clinic, its interactions, and the edge around them."""
+
+from pathlib import Path
+
+from ..control import control_app
+from ..ehr import Clock
+from .assertions import Assertions
+from .clinic import Clinic, Manners
+from .edge import R4Edge
+from .interactions import Interactions
+from .serializing import Serializer
+from .staff import R4StaffScreen
+from .tokens import Tokens
+
+
+def create_r4_app(
+    database: str | Path,
+    manners: Manners,
+    *,
+    clock: Clock,
+    client_id: str,
+    client_secret: str,
+    control: bool,
+    jwks: Path | None,
+) -> R4Edge:
+    """`jwks` is the file of a client's public keys, which only plain R4 asks for."""
+    clinic = Clinic(database, manners, clock)
+    serializer = Serializer(clinic)
+    assertions = Assertions(jwks, clinic.now) if jwks is not None and manners == "r4" else None
+    return R4Edge(
+        clinic,
+        Interactions(clinic, serializer, None),
+        Tokens(clinic, client_id, client_secret, assertions),
+        control_app(clinic, R4StaffScreen(clinic)) if control else None,
+    )

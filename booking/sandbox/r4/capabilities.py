@@ -1,0 +1,110 @@
+"""The CapabilityStatement: what is served now, with the switches as they are."""
+
+from typing import Any
+
+from ..seed import JsonObject
+from .clinic import Clinic
+from .parameters import PARAMETERS, Parameter
+
+SERVED = tuple(PARAMETERS)
+
+_READING = ("read", "search-type")
+_PLAIN_WRITES = {
+    "Appointment": ("create", "update", "patch"),
+    "Patient": ("create", "update", "patch"),
+    "Slot": ("update", "patch"),
+}
+_EVERYTHING = (*_READING, "create", "update", "patch", "delete")
+_OPERATIONS = ("find", "hold", "confirm", "book", "cancel", "reschedule")
+
+
+def is_allowed(clinic: Clinic, kind: str, interaction: str) -> bool:
+    return interaction in _interactions(clinic, kind)
+
+
+def operations(version: str) -> tuple[str, ...]:
+    """Those a Medplum version has (5.1.12 knew no $confirm, and neither measured version $reschedule)."""
+    missing = {"5.1.12": {"confirm", "reschedule"}, "5.1.13": {"reschedule"}}.get(version, set())
+    return tuple(name for name in _OPERATIONS if name not in missing)
+
+
+def capability_statement(clinic: Clinic, base: str) -> JsonObject:
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": "2026-11-01",
+        "kind": "instance",
+        "software": _software(clinic),
+        "implementation": {"description": "Sandbox EHR", "url": base},
+        "fhirVersion": "4.0.1",
+        "format": ["json"],
+        **({"patchFormat": ["application/json-patch+json"]} if is_allowed(clinic, "Slot", "patch") else {}),
+        "rest": [
+            {
+                "mode": "server",
+                "security": {
+                    "service": [
+                        {
+                            "coding": [
+                                {
+                                    "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
+                                    "code": "SMART-on-FHIR",
+                                }
+                            ]
+                        }
+                    ]
+                },
+                "resource": [_resource(clinic, kind) for kind in SERVED],
+                **({} if clinic.medplum is None else {"interaction": [{"code": "batch"}]}),
+            }
+        ],
+    }
+
+
+def _software(clinic: Clinic) -> JsonObject:
+    if clinic.medplum is None:
+        return {"name": "Sandbox EHR"}
+    version = clinic.medplum.medplum_version
+    return {"name": "Sandbox EHR with Medplum manners", "version": "5.2.13" if version == "beta" else version}
+
+
+def _resource(clinic: Clinic, kind: str) -> JsonObject:
+    plain = clinic.plain
+    has_versions = plain is None or plain.conditional_update
+    parts: JsonObject = {
+        "type": kind,
+        "interaction": [{"code": code} for code in _interactions(clinic, kind)],
+        "versioning": "versioned-update" if has_versions else "no-version",
+        "readHistory": False,
+        "updateCreate": False,
+        "conditionalCreate": plain is None or plain.conditional_create,
+        "conditionalUpdate": plain is None,
+        "searchInclude": _includes(clinic, kind),
+        "searchParam": [
+            {"name": name, "type": parameter.kind} for name, parameter in _searchable(clinic, kind).items()
+        ],
+    }
+    if clinic.medplum is not None and kind == "Appointment":
+        parts["operation"] = [
+            {"name": name, "definition": f"https://medplum.com/fhir/OperationDefinition/Appointment-{name}"}
+            for name in operations(clinic.medplum.medplum_version)
+        ]
+    return {name: value for name, value in parts.items() if value != []}
+
+
+def _interactions(clinic: Clinic, kind: str) -> tuple[str, ...]:
+    if clinic.plain is None:
+        return _EVERYTHING
+    writes: tuple[Any, ...] = _PLAIN_WRITES.get(kind, ())
+    return (*_READING, *(each for each in writes if each != "patch" or clinic.plain.json_patch))
+
+
+def _includes(clinic: Clinic, kind: str) -> list[str]:
+    if not clinic.habits(kind).with_includes:
+        return []
+    return [f"{kind}:{name}" for name, parameter in PARAMETERS[kind].items() if parameter.kind == "reference"]
+
+
+def _searchable(clinic: Clinic, kind: str) -> dict[str, Parameter]:
+    ignored = clinic.habits(kind).ignored
+    return {name: parameter for name, parameter in PARAMETERS[kind].items() if name not in ignored}
