@@ -54,6 +54,7 @@ class EhrClient:
         max_entries: int,
         clock: Clock,
         patient_tokens: PatientTokens | None = None,
+        media_type: str = "application/json",
     ) -> None:
         self._wire = wire
         self._tokens = tokens
@@ -63,6 +64,7 @@ class EhrClient:
         self._max_pages = max_pages
         self._max_entries = max_entries
         self._clock = clock
+        self._media_type = media_type
 
     def close(self) -> None:
         self._wire.close()
@@ -164,7 +166,7 @@ class EhrClient:
         """Replace the resource. Raises ``Changed`` where a condition in the headers, such as If-Match, does not hold,
         and ``OutcomeUnknown`` when it may or may not have been replaced."""
         answer = self.write("PUT", ref, resource, deadline, headers=headers, patient_ref=patient_ref)
-        outcomes.written_object(answer)
+        outcomes.updated(answer)
 
     def write(
         self,
@@ -180,7 +182,7 @@ class EhrClient:
         content = json.dumps(body, allow_nan=False).encode()
         # An id is no patient's name, but a log line needs the kind of resource and the operation alone.
         first, *rest = path.split("/")
-        kind = " ".join([first, *(part for part in rest if part.startswith("$"))])
+        kind = " ".join([first or "Bundle", *(part for part in rest if part.startswith("$"))])
         return self._authorized(method, self._address(path), kind, deadline, patient_ref, content, headers)
 
     def download(self, url: httpx.URL, deadline: Deadline) -> Answer | NoAnswer:
@@ -250,14 +252,14 @@ class EhrClient:
         # The only line of the package that shows the token to anyone, so the origin is checked here too.
         if _origin(url) != _origin(self._base) or url.userinfo:
             raise EhrRejected(f"{method} {kind}: refused to send our token to another origin")
-        headers = {**(more or {}), "Authorization": f"Bearer {token}"}
+        headers = {"Accept": self._media_type, **(more or {}), "Authorization": f"Bearer {token}"}
         if content is None:
             return self._wire.exchange(Request(method, url, kind, headers), deadline)
         # A write cut off by our own deadline leaves its outcome unknown, so with the better part of the
         # time gone on tokens it is kinder not to begin.
         if deadline.left() < deadline.seconds / 2:
             raise EhrUnavailable(f"{method} {kind}: not sent, too little time was left")
-        headers.setdefault("Content-Type", "application/json")
+        headers.setdefault("Content-Type", self._media_type)
         request = Request(method, url, kind, headers, content)
         return self._wire.exchange(request, deadline, is_write=True)
 

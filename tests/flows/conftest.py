@@ -59,19 +59,26 @@ class Clinic:
         }
         return Visit(**usual | more)
 
-    def free(self, minutes: int = 30, *, schedule: ScheduleRecord | None = None) -> list[Slot]:
+    def free(
+        self,
+        minutes: int = 30,
+        *,
+        schedule: ScheduleRecord | None = None,
+        modality: Modality = Modality.VIDEO,
+    ) -> list[Slot]:
         """What the EHR has free from the day after tomorrow on, so that no test is near the lead time."""
+        type_code, _ = factories.APPOINTMENT_TYPES[modality]
         first_on = datetime.now(UTC).date() + timedelta(days=2)
         return ehr.gateway().free_slots(
             (schedule or self.schedule).ehr_ref,
             first_on=first_on,
             last_on=first_on + timedelta(days=12),
             minutes=minutes,
-            appointment_type=TELEHEALTH,
+            appointment_type=Coding("http://snomed.info/sct", type_code),
         )
 
-    def choice(self, starts_at: datetime | None = None) -> Choice:
-        return Choice(self.schedule.pk, starts_at or self.free()[0].starts_at)
+    def choice(self, starts_at: datetime | None = None, *, modality: Modality = Modality.VIDEO) -> Choice:
+        return Choice(self.schedule.pk, starts_at or self.free(modality=modality)[0].starts_at)
 
     def hold(self, visitor: Visitor, *, now: datetime, **more: Any) -> Booking:
         """A hold on the first free time, with everything a patient fills in."""

@@ -124,7 +124,8 @@ def test_a_phone_visit_has_no_room(clinic, visitor, clock, directory):
 
     office = make_clinic(clinic.sandbox, directory, family="Nguyen")
     visit = office.visit(modality=Modality.PHONE)
-    held = hold_slot.hold(visit, office.choice(), visitor=visitor, now=clock())
+    choice = office.choice(modality=Modality.PHONE)
+    held = hold_slot.hold(visit, choice, visitor=visitor, now=clock())
     booked = submit(factories.give_details(held), visitor, clock)
     (made,) = office.appointments(booked)
     assert (booked.state, booked.video_url, made.get("contained", [])) == ("booked", "", [])
