@@ -16,7 +16,7 @@ from uuid import UUID
 import httpx
 
 from booking.scheduling.errors import Changed, EhrRejected, EhrUnavailable, NotFound
-from booking.scheduling.gateway import Examination
+from booking.scheduling.gateway import Capabilities, Examination
 from booking.scheduling.terms import (
     AppointmentRecord,
     AppointmentRequest,
@@ -47,9 +47,12 @@ class StandardGateway:
     # Sent for a contact that the patient has proved theirs, where a vendor has an extension for it.
     consent_url = ""
 
-    def __init__(self, client: EhrClient, *, searches_appointment_identifiers: bool = True) -> None:
+    def __init__(self, client: EhrClient) -> None:
         self._client = client
-        self._searches_appointment_identifiers = searches_appointment_identifiers
+
+    @property
+    def capabilities(self) -> Capabilities:
+        raise NotImplementedError
 
     def close(self) -> None:
         self._client.close()
@@ -62,6 +65,10 @@ class StandardGateway:
         found = self._client.fetch("metadata", deadline)
         latency = clock.monotonic() - started
         statement = found.resource
+        if statement.get("resourceType") != "CapabilityStatement":
+            raise EhrRejected(
+                "GET metadata: the answer is no CapabilityStatement; see whether base_url is right"
+            )
         software = resources.mapping(statement.get("software"))
         named = " ".join(filter(None, (resources.text(software.get(key)) for key in ("name", "version"))))
         return Examination(
@@ -109,19 +116,20 @@ class StandardGateway:
 
     def find_patient(self, details: PatientDetails) -> str | None:
         deadline = self._client.deadline()
-        query = {
-            "identifier": f"{resources.PATIENT_SYSTEM}|{details.identifier}",
-            "_count": PAGE_SIZE,
-        }
-        found = self._client.search("Patient", query, deadline)
-        ours = {
-            resources.own_reference(patient)
-            for patient in found
-            if matching.is_in_use(patient)
-            and resources.has_identifier(patient, resources.PATIENT_SYSTEM, str(details.identifier))
-        }
-        if ours:
-            return _only(ours)
+        if self.capabilities.patient_identifier_search:
+            query = {
+                "identifier": f"{resources.PATIENT_SYSTEM}|{details.identifier}",
+                "_count": PAGE_SIZE,
+            }
+            found = self._client.search("Patient", query, deadline)
+            ours = {
+                resources.own_reference(patient)
+                for patient in found
+                if matching.is_in_use(patient)
+                and resources.has_identifier(patient, resources.PATIENT_SYSTEM, str(details.identifier))
+            }
+            if ours:
+                return _only(ours)
         if not matching.has_verified_contact(details):
             return None
         query = {
@@ -199,7 +207,7 @@ class StandardGateway:
     def find_appointments(
         self, booking_id: UUID, like: AppointmentRequest | None = None
     ) -> list[AppointmentRecord]:
-        if self._searches_appointment_identifiers:
+        if self.capabilities.appointment_identifier_search:
             query = {"identifier": f"{resources.BOOKING_SYSTEM}|{booking_id}", "_count": PAGE_SIZE}
         elif like is not None:
             # The clinician's visits that start then are few; whose they are is told by what they carry.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from booking.scheduling.terms import AppointmentRequest, Coding, PatientDetails
+from booking.scheduling.terms import AppointmentRequest, Coding, PatientDetails, Slot
 
 Json = dict[str, Any]
 
@@ -215,5 +215,10 @@ def request(**more: Any) -> AppointmentRequest:
         "reason_text": "Follow-up on labs",
         "appointment_type": Coding(SNOMED, "448337001"),
         "video_url": "https://video.example/abc",
+        "schedule_ref": ANA_NORTH,
     }
     return AppointmentRequest(**usual | more)
+
+
+def free_slot(start: datetime, minutes: int = 30) -> Slot:
+    return Slot(ANA_NORTH, start, start + timedelta(minutes=minutes))
