@@ -8,6 +8,7 @@ from .assertions import Assertions
 from .clinic import Clinic, Manners
 from .edge import R4Edge
 from .interactions import Interactions
+from .operations import MedplumOperations
 from .serializing import Serializer
 from .staff import R4StaffScreen
 from .tokens import Tokens
@@ -27,9 +28,10 @@ def create_r4_app(
     clinic = Clinic(database, manners, clock)
     serializer = Serializer(clinic)
     assertions = Assertions(jwks, clinic.now) if jwks is not None and manners == "r4" else None
+    operations = None if clinic.medplum is None else MedplumOperations(clinic, clinic.medplum, serializer)
     return R4Edge(
         clinic,
-        Interactions(clinic, serializer, None),
+        Interactions(clinic, serializer, operations),
         Tokens(clinic, client_id, client_secret, assertions),
         control_app(clinic, R4StaffScreen(clinic)) if control else None,
     )

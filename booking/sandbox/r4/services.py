@@ -72,7 +72,7 @@ def _service(visit: AppointmentType, minutes: int, *, is_active: bool) -> JsonOb
         "id": service_id(visit, minutes),
         "active": is_active,
         "type": [concept(visit)],
-        "name": f"{visit.name}, {minutes} minutes",
+        "name": f"{visit.name} {minutes} minutes",
         "extension": [
             {
                 "url": SCHEDULING_PARAMETERS,

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 from ..calendars import HORIZON_DAYS, Calendar, Span, Window, day_windows, local_times, minus
-from ..catalog import APPOINTMENT_TYPES, AppointmentType
+from ..catalog import APPOINTMENT_TYPES, OFFICE_VISIT, AppointmentType
 from ..roster import OAKLAND, STAFF, WEEKS, Staff
 from ..seed import Directory, JsonObject, Place, stable_uuid, staff_id
 from .people import person_id, place_id, sites
@@ -55,6 +55,9 @@ OPERATIONS = frozenset(
 _SLOT_MINUTES = {"14": 30, "28": 30, "39": 30}
 _BUFFER_MINUTES = {"20": 10, "24": 10, "26": 10}
 _FORMER_SCHEDULE = "12"
+# On the first Saturday at ten, an hour is open that no hours name; on the first Monday at noon, one is closed to
+# office visits alone.
+_EXTRA_OPENING, _PARTLY_CLOSED = "08", "13"
 _DAYS = {"M": "mon", "T": "tue", "W": "wed", "R": "thu", "F": "fri", "S": "sat", "U": "sun"}
 ROOM_ID = str(stable_uuid("r4/place/room"))
 
@@ -257,11 +260,28 @@ def _classic_slots(book: Book, today: date, manners: Manners) -> Iterator[JsonOb
 
 
 def _busy_slots(book: Book, today: date) -> Iterator[JsonObject]:
-    """No serviceType, so that they block every service."""
+    """The clinic's own time, with no serviceType, so that it blocks every service."""
     for _, span, spans in _windows(book, today):
         for low, high in minus([span], spans):
             status = "busy-unavailable" if low // 60 % 4 == 0 else "busy"
             yield slot(book.id, instant(low), instant(high), status)
+    yield from _exceptions(book, today)
+
+
+def _exceptions(book: Book, today: date) -> Iterator[JsonObject]:
+    """Slots that an operations Schedule has beside the clinic's own time."""
+    if book.staff.key == _EXTRA_OPENING:
+        yield slot(book.id, *_hour_at(book, today, weekday=5, hour=10), "free")
+    if book.staff.key == _PARTLY_CLOSED:
+        closed = slot(book.id, *_hour_at(book, today, weekday=0, hour=12), "busy")
+        yield {**closed, "serviceType": [concept(OFFICE_VISIT)]}
+
+
+def _hour_at(book: Book, today: date, *, weekday: int, hour: int) -> tuple[str, str]:
+    day = today + timedelta(days=(weekday - today.weekday()) % 7)
+    local = datetime(day.year, day.month, day.day, hour, tzinfo=book.place.zone)
+    start = int(local.timestamp()) // 60
+    return instant(start), instant(start + 60)
 
 
 def _windows(book: Book, today: date) -> Iterator[tuple[Window, Span, tuple[Span, ...]]]:
