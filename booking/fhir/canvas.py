@@ -14,7 +14,7 @@ from typing import Any
 from booking.scheduling.gateway import Capabilities
 from booking.scheduling.terms import AppointmentMove, AppointmentRequest, Coding, Directory, Slot
 
-from . import canvas_directory, resources, writers
+from . import canvas_directory, listings, resources, writers
 from .client import EhrClient, Version
 from .standard import (
     PAGE_SIZE,
@@ -72,7 +72,7 @@ class CanvasGateway(StandardGateway):
             for listing in read_all(people, canvas_directory.practitioner, "Practitioner")
             if listing.is_active
         )
-        locations = tuple(read_all(places, canvas_directory.location, "Location"))
+        locations = tuple(read_all(places, listings.location, "Location"))
         schedules = read_all(calendars, canvas_directory.schedule, "Schedule")
         names = {resources.own_reference(person): canvas_directory.spellings(person) for person in people}
         settled = canvas_directory.settle_locations(schedules, names, locations)

@@ -7,68 +7,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from booking.scheduling.terms import LocationListing, PractitionerListing, ScheduleListing
 
-from . import licenses, resources
+from . import licenses, listings, resources
+from .listings import first
 
 _EXTENSIONS = "http://schemas.canvasmedical.com/fhir/extensions"
 _ROOM_URL = f"{_EXTENSIONS}/practitioner-personal-meeting-room-link"
 _PRIMARY_LOCATION_URL = f"{_EXTENSIONS}/practitioner-primary-practice-location"
 _ROLES_URL = f"{_EXTENSIONS}/roles"
-_LOCATION_ZONE_URL = "http://hl7.org/fhir/StructureDefinition/timezone"
 
 # The location in a Schedule's id is Canvas' internal number, not the id that its Location resource has.
 _SCHEDULE_ID = re.compile(r"Location\.([0-9]{1,10})-Staff\.([0-9a-f]{32})", re.IGNORECASE | re.ASCII)
 
 
 def practitioner(resource: Mapping[str, Any]) -> PractitionerListing | None:
-    ref = resources.own_reference(resource)
-    named = next(iter(resources.names(resource)), None)
-    if not ref or named is None or not (named.family or named.full):
+    listing = listings.practitioner(resource)
+    if listing is None:
         return None
-    name, credentials = _name_and_credentials(named)
-    return PractitionerListing(
-        ref=ref,
-        name=name,
-        family=named.family,
-        given=" ".join(named.given),
-        credentials=credentials,
-        photo_url=_first(
-            resources.https_url(photo.get("url")) for photo in resources.mappings(resource.get("photo"))
-        ),
-        languages=_languages(resource),
+    return replace(
+        listing,
         taxonomy_codes=licenses.taxonomy_codes(resource),
         role_codes=_role_codes(resource),
         licenses=licenses.licenses(resource),
-        room_url=_first(
+        room_url=first(
             resources.https_url(found.get("valueUrl")) for found in resources.extensions(resource, _ROOM_URL)
         ),
-        primary_location_ref=_first(
+        primary_location_ref=first(
             resources.reference(found.get("valueReference"), "Location")
             for found in resources.extensions(resource, _PRIMARY_LOCATION_URL)
         ),
-        is_active=resource.get("active", True) is True,
-    )
-
-
-def location(resource: Mapping[str, Any]) -> LocationListing | None:
-    ref, name = resources.own_reference(resource), resources.text(resource.get("name"))
-    if not ref or not name:
-        return None
-    address = next(iter(resources.mappings(resource.get("address"))), {})
-    zones = (found.get("valueCode") for found in resources.extensions(resource, _LOCATION_ZONE_URL))
-    return LocationListing(
-        ref=ref,
-        name=name,
-        short_name=_first(resources.texts(resource.get("alias"))),
-        address_lines=tuple(resources.texts(address.get("line"))),
-        city=resources.text(address.get("city")),
-        jurisdiction=licenses.jurisdiction(address.get("state")),
-        postal_code=resources.text(address.get("postalCode")),
-        zone=_first(map(resources.text, zones)),
-        is_active=resource.get("status", "active") == "active",
     )
 
 
@@ -85,7 +56,7 @@ def schedule(resource: Mapping[str, Any]) -> ScheduleListing | None:
         return None
     return ScheduleListing(
         ref=f"Schedule/{found[0]}",
-        practitioner_ref=_first(actors) or practitioner_ref,
+        practitioner_ref=first(actors) or practitioner_ref,
         location_key=str(int(found[1])),
         comment=resources.text(resource.get("comment")),
     )
@@ -119,8 +90,8 @@ def spellings(resource: Mapping[str, Any]) -> set[str]:
     found = set()
     for name in resources.names(resource):
         plain = " ".join((*name.given, name.family)).strip()
-        first = f"{_first(name.given)} {name.family}".strip()
-        found |= {name.full, plain, first, f"{plain} {name.suffix}", f"{plain}, {name.suffix}"}
+        short = f"{first(name.given)} {name.family}".strip()
+        found |= {name.full, plain, short, f"{plain} {name.suffix}", f"{plain}, {name.suffix}"}
     return {_folded(spelling) for spelling in found if spelling}
 
 
@@ -144,26 +115,6 @@ def _named_location(comment: str, names: set[str], places: list[LocationListing]
     return {ref for length, is_full, ref in fitting if (length, is_full) == best}
 
 
-def _name_and_credentials(name: resources.Name) -> tuple[str, str]:
-    """``Ana Ruiz`` and ``MD``: Canvas has no field for credentials, they trail the name in ``name.text``."""
-    if not name.full:
-        return " ".join((*name.given, name.family)).strip(), name.suffix
-    before, family, after = name.full.rpartition(name.family) if name.family else ("", "", "")
-    if not family or (after and after[0] not in " ,"):
-        return name.full, name.suffix
-    return (before + family).strip(), after.strip(" ,") or name.suffix
-
-
-def _languages(resource: Mapping[str, Any]) -> tuple[str, ...]:
-    """Language codes, or names where there is no code. R4 lists concepts; R5 wraps each in ``language``."""
-    found = []
-    for node in resources.mappings(resource.get("communication")):
-        concept = resources.mapping(node.get("language")) or node
-        codes = [resources.text(coding.get("code")) for coding in resources.mappings(concept.get("coding"))]
-        found.append(_first(codes) or resources.text(concept.get("text")))
-    return tuple(dict.fromkeys(filter(None, found)))
-
-
 def _role_codes(resource: Mapping[str, Any]) -> tuple[str, ...]:
     codes = [
         resources.text(resources.mapping(part.get("valueCoding")).get("code"))
@@ -175,7 +126,3 @@ def _role_codes(resource: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _folded(value: str) -> str:
     return " ".join(value.split()).casefold()
-
-
-def _first(values: Iterable[str]) -> str:
-    return next(filter(None, values), "")

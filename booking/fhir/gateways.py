@@ -14,6 +14,7 @@ from booking.scheduling.gateway import SchedulingGateway
 from .auth import ClientAuthentication, ClientSecret, PatientTokens, SignedAssertion, TokenSource, TokenStore
 from .canvas import CanvasGateway
 from .client import EhrClient
+from .r4 import R4Gateway
 from .wire import Clock, Wire
 
 DIALECTS = ("canvas", "medplum", "r4")
@@ -151,7 +152,10 @@ def open_gateway(
         max_entries=config.max_entries,
         clock=clock,
         patient_tokens=patient_tokens,
+        media_type="application/json" if config.dialect == "canvas" else "application/fhir+json",
     )
+    if config.dialect == "r4":
+        return R4Gateway(client, directory_seconds=config.directory_seconds)
     return CanvasGateway(
         client,
         directory_seconds=config.directory_seconds,

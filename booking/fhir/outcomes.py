@@ -106,6 +106,14 @@ def written_object(answer: Answer | NoAnswer) -> Json:
     return parse_object(answer.body) or {}
 
 
+def updated(answer: Answer | NoAnswer) -> Json:
+    """As ``written_object``, for a PUT: there some servers tell a condition that does not hold with 409 (HAPI), and
+    Medplum a write that met another one and was rolled back."""
+    if isinstance(answer, Answer) and answer.status == 409 and not _says_time_taken(answer):
+        raise _failure(Changed, answer, "it has changed since it was read")
+    return written_object(answer)
+
+
 def token_object(answer: Answer | NoAnswer) -> Json:
     """The token endpoint's object. To ask for a token changes nothing, so no outcome is unknown."""
     if isinstance(answer, NoAnswer):
@@ -153,7 +161,7 @@ def _failed_create(answer: Answer) -> EhrFailure:
     # 303 says that the work is done and can be seen elsewhere; 408 may be a proxy's that gave up waiting.
     if answer.status in (303, 408) or not 300 <= answer.status < 500:
         return _failure(OutcomeUnknown, answer, "the EHR failed while it worked on it")
-    if answer.status in (400, 409, 422) and any(_TIME_TAKEN in text for text in issue_texts(answer)):
+    if answer.status in (400, 409, 422) and _says_time_taken(answer):
         return _failure(TimeTaken, answer, "the time is no longer free")
     return _refused(answer)
 
@@ -171,6 +179,10 @@ def _refused(answer: Answer) -> EhrFailure:
         return _failure(Changed, answer, "it has changed since it was read")
     hints = [hint for mark, hint in _MENDABLE if any(mark in text for text in issue_texts(answer))]
     return _failure(EhrRejected, answer, hints[0] if hints else "the EHR refuses it")
+
+
+def _says_time_taken(answer: Answer) -> bool:
+    return any(_TIME_TAKEN in text for text in issue_texts(answer))
 
 
 def _is_edge_block(answer: Answer) -> bool:
