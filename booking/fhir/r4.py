@@ -23,6 +23,7 @@ from booking.scheduling.terms import (
     Coding,
     Directory,
     HoldRequest,
+    PatientDetails,
     Slot,
 )
 
@@ -50,6 +51,7 @@ _PROBE_SECONDS = 1.5
 
 
 class R4Gateway(StandardGateway):
+    searches_active_patients = False
     licenses_by_role = False
     page_size = PAGE_SIZE
 
@@ -114,6 +116,9 @@ class R4Gateway(StandardGateway):
             licenses_by_role=self.licenses_by_role,
             is_photo=self._is_at_the_ehr,
         )
+
+    def _write_patient(self, details: PatientDetails) -> dict[str, Any]:
+        return {**super()._write_patient(details), "active": True}
 
     def free_slots(
         self,

@@ -46,6 +46,8 @@ class StandardGateway:
 
     # Sent for a contact that the patient has proved theirs, where a vendor has an extension for it.
     consent_url = ""
+    # Whether a search for patients asks for active ones. By R4 that misses those of whom it is not said.
+    searches_active_patients = True
 
     def __init__(self, client: EhrClient) -> None:
         self._client = client
@@ -136,7 +138,7 @@ class StandardGateway:
             "birthdate": details.birth_date.isoformat(),
             "family": resources.text(details.family),
             "given": resources.text(details.given),
-            "active": "true",
+            **({"active": "true"} if self.searches_active_patients else {}),
             "_count": PAGE_SIZE,
         }
         today = self._client.today()

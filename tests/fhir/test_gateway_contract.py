@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -48,6 +48,11 @@ EHRS = [
             "patient_scope": "patient/Patient.* patient/Appointment.* patient/Practitioner.read patient/Location.read"
         },
     ),
+    Ehr("plain R4", "r4"),
+    Ehr("plain R4 without a search by identifier", "r4", {"identifier_search": False}),
+    Ehr("plain R4 without versions", "r4", {"conditional_update": False}),
+    Ehr("plain R4 that takes the Slots itself", "r4", {"appointment_takes_slots": True}),
+    Ehr("plain R4 with its other wire forms", "r4", {"slot_includes": False, "relative_next_links": True}),
 ]
 
 
@@ -286,9 +291,13 @@ def test_a_time_that_is_taken_is_refused_where_the_ehr_says_it_refuses(clinic, v
             clinic.make(second)
         assert clinic.gateway.find_appointments(second.booking_id, second) == []
     else:
-        # Not a promise kept, but what the capability says: the portal's own claim is then the only guard.
-        clinic.make(second)
-        assert len(clinic.gateway.find_appointments(second.booking_id, second)) == 1
+        # Not a promise kept, but what the capability says: the portal's own claim is then the only guard. A dialect
+        # that looks before it makes may still see it.
+        made = 0
+        with suppress(TimeTaken):
+            clinic.make(second)
+            made = 1
+        assert len(clinic.gateway.find_appointments(second.booking_id, second)) == made
 
 
 def test_a_move_to_a_time_that_is_taken_leaves_the_visit_where_it_was(clinic):
