@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -67,8 +68,16 @@ def extensions(node: Mapping[str, Any], url: str) -> list[Json]:
 
 def reference(value: object, resource_type: str) -> str:
     """``Type/id`` from a Reference, be it relative, absolute or versioned; empty for another type."""
-    found = REFERENCE.search(text(mapping(value).get("reference")))
-    return f"{found[1]}/{found[2]}" if found and found[1] == resource_type else ""
+    written = mapping(value).get("reference")
+    found = _referred_to(written) if isinstance(written, str) else ("", "")
+    return found[1] if found[0] == resource_type else ""
+
+
+@lru_cache(maxsize=4096)
+def _referred_to(written: str) -> tuple[str, str]:
+    """The type, and ``Type/id``. A week of Slots names one Schedule over and over."""
+    found = REFERENCE.search(text(written))
+    return (found[1], f"{found[1]}/{found[2]}") if found else ("", "")
 
 
 def own_reference(resource: Mapping[str, Any]) -> str:

@@ -63,9 +63,7 @@ def sandboxes() -> Iterator[dict[str, SandboxControl]]:
 
         class Started(dict[str, SandboxControl]):
             def __missing__(self, manners: str) -> SandboxControl:
-                self[manners] = running.enter_context(
-                    start_sandbox(**({} if manners == "canvas" else {"manners": manners}))
-                )
+                self[manners] = running.enter_context(start_sandbox(manners))
                 return self[manners]
 
         yield Started()
