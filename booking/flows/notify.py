@@ -34,16 +34,19 @@ def channel_for(booking: Booking) -> tuple[str, str] | None:
     return None
 
 
-def owe(booking: Booking, kind: str, *, now: datetime) -> Message | None:
+def owe(booking: Booking, kind: str, *, now: datetime, about: str = "") -> Message | None:
     """Write the row of a message; call it in the transaction that makes the message true.
 
-    Once per booking and kind. Whatever happens to the broker, the relay finds the row.
+    Once per booking, kind and what it is about. Whatever happens to the broker, the relay finds the row.
     """
     channel = channel_for(booking)
     if channel is None:
         return None
     message, _ = Message.objects.get_or_create(
-        booking=booking, kind=kind, defaults={"channel": channel[0], "recipient": channel[1], "due_at": now}
+        booking=booking,
+        kind=kind,
+        about=about,
+        defaults={"channel": channel[0], "recipient": channel[1], "due_at": now},
     )
     transaction.on_commit(ring)
     return message

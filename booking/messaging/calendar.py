@@ -18,7 +18,10 @@ def calendar_file(booking: Booking) -> str:
     """Text of a ``text/calendar`` file with one event; the same booking always has the same UID."""
     event = Event()
     event.add("uid", f"{booking.pk}@{settings.PORTAL_HOST}")
-    event.add("dtstamp", (booking.booked_at or booking.created_at).astimezone(UTC))
+    # Each move is a later version of the same event, which a calendar then changes instead of adding a second.
+    moves = list(booking.messages.filter(kind="moved").values_list("created_at", flat=True))
+    event.add("sequence", len(moves))
+    event.add("dtstamp", max([booking.booked_at or booking.created_at, *moves]).astimezone(UTC))
     place = zone(zone_of(booking))
     event.add("dtstart", booking.starts_at.astimezone(place))
     event.add("dtend", booking.ends_at.astimezone(place))

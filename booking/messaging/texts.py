@@ -77,8 +77,48 @@ def _needs_staff(booking: Booking, is_sms: bool) -> Text:
     return Text(f"{clinic}\n\nA short update: {said}\n", subject=f"{clinic}: we are confirming your visit")
 
 
+def _moved(booking: Booking, is_sms: bool) -> Text:
+    clinic, link = settings.CLINIC_NAME, visit_link(booking)
+    if is_sms:
+        return Text(
+            f"{clinic}: your visit has been moved. It is now on {when_of(booking)}. Details: {link} "
+            f"If that does not suit you, call {settings.CLINIC_PHONE}."
+        )
+    body = "\n".join(
+        (
+            f"{clinic}",
+            "",
+            "The clinic has moved your visit.",
+            "",
+            f"It is now: {when_of(booking)}",
+            _how(booking),
+            "",
+            "See your visit and how to join:",
+            link,
+            "",
+            f"If that does not suit you, call {settings.CLINIC_PHONE}.",
+            "",
+        )
+    )
+    attachment = ("visit.ics", calendar_file(booking), "text/calendar")
+    return Text(body, subject=f"{clinic}: your visit has been moved", attachments=(attachment,))
+
+
+def _cancelled(booking: Booking, is_sms: bool) -> Text:
+    clinic = settings.CLINIC_NAME
+    said = (
+        f"the visit on {when_of(booking)} has been canceled. "
+        f"To book another one go to {settings.PORTAL_URL} or call {settings.CLINIC_PHONE}."
+    )
+    if is_sms:
+        return Text(f"{clinic}: {said}")
+    return Text(f"{clinic}\n\n{said[0].upper()}{said[1:]}\n", subject=f"{clinic}: your visit was canceled")
+
+
 _TEXTS: dict[str, Callable[[Booking, bool], Text]] = {
     "confirmation": _confirmation,
     "not_booked": _not_booked,
     "needs_staff": _needs_staff,
+    "moved": _moved,
+    "cancelled": _cancelled,
 }

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models, transaction
 from django.db.models import Q
@@ -22,6 +22,9 @@ from booking.scheduling.terms import Claim, Modality, PatientKind
 from .directory import ClinicianRecord, ScheduleRecord
 from .people import PatientRecord, User
 from .reasons import MODALITY_CHOICES, PATIENT_KIND_CHOICES, VisitReasonRecord
+
+if TYPE_CHECKING:
+    from .outbox import Message
 
 STATE_CHOICES = [(state.value, state.name.replace("_", " ").capitalize()) for state in BookingState]
 
@@ -108,9 +111,11 @@ class Booking(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     submitted_at = models.DateTimeField(null=True, blank=True)
     booked_at = models.DateTimeField(null=True, blank=True)
+    followed_at = models.DateTimeField("last compared with the EHR", null=True, blank=True, editable=False)
 
     objects = BookingQuerySet.as_manager()
     events: models.Manager[BookingEvent]
+    messages: models.Manager[Message]
 
     class Meta:
         ordering = ["-created_at"]

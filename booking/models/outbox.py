@@ -27,6 +27,8 @@ class Message(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     booking = models.ForeignKey(Booking, on_delete=models.CASCADE, related_name="messages")
     kind = models.CharField(max_length=30)
+    # What tells one message of a kind from the next, such as the new time of a visit that was moved.
+    about = models.CharField(max_length=40, blank=True, editable=False)
     channel = models.CharField(max_length=5, choices=Channel.choices)
     recipient = models.CharField(max_length=254)
     state = models.CharField(max_length=4, choices=State.choices, default=State.DUE)
@@ -43,8 +45,8 @@ class Message(models.Model):
         ordering = ["-created_at"]
         indexes = [models.Index(fields=["state", "due_at"], name="message_state_due")]
         constraints = [
-            # One message of a kind per booking, however often the flow that writes it is run.
-            models.UniqueConstraint(fields=["booking", "kind"], name="message_one_per_kind")
+            # One message of a kind and matter per booking, however often the flow that writes it is run.
+            models.UniqueConstraint(fields=["booking", "kind", "about"], name="message_one_per_kind")
         ]
 
     def __str__(self) -> str:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 STARTS_AT = datetime(2026, 11, 24, 22, 30, tzinfo=UTC)
-KINDS = ["confirmation", "not_booked", "needs_staff"]
+KINDS = ["confirmation", "not_booked", "needs_staff", "moved", "cancelled"]
 CHANNELS = ["sms", "email"]
 
 
