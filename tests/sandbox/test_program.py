@@ -123,3 +123,37 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
         1,
         f"Cannot use {tmp_path}/notes.txt as the sandbox's database: file is not a database.\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("manners", "base", "token"), [("medplum", "/fhir/R4", "/oauth2/token"), ("r4", "/fhir", "/token")]
+)
+def test_other_manners(tmp_path: Path, manners: str, base: str, token: str) -> None:
+    database = str(tmp_path / "ehr.sqlite3")
+    with (
+        _program("--database", database, "--manners", manners) as (_, url),
+        httpx.Client(base_url=url, trust_env=False) as client,
+    ):
+        granted = client.post(token, data=CREDENTIALS).json()["access_token"]
+        answer = client.get(f"{base}/Patient?family=Delgado", headers={"Authorization": f"Bearer {granted}"})
+        assert len(answer.json()["entry"]) == 1
+        assert client.get("/_control/switches").status_code == 404
+    with _program("--database", database, SANDBOX_MANNERS=manners) as (_, url):
+        assert httpx.get(f"{url}{base}/metadata", trust_env=False).status_code == 200
+    ended = _run("--port", "0", "--database", database)
+    assert ended.stderr == (
+        f"{database} is not a database of these manners and version; delete it or name another.\n"
+    )
+
+
+def test_manners_there_are_not() -> None:
+    ended = _run("--manners", "rude")
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].endswith("the manners must be canvas, medplum, r4, not 'rude'.")
+
+
+def test_a_file_of_keys_that_is_not_there(tmp_path: Path) -> None:
+    arguments = ("--port", "0", "--manners", "r4", "--database", str(tmp_path / "ehr.sqlite3"))
+    ended = _run(*arguments, SANDBOX_JWKS=str(tmp_path / "none.json"))
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"Cannot use {tmp_path}/none.json as a set of public keys: ")

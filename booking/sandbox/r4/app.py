@@ -25,9 +25,9 @@ def create_r4_app(
     jwks: Path | None,
 ) -> R4Edge:
     """`jwks` is the file of a client's public keys, which only plain R4 asks for."""
+    assertions = Assertions(jwks, clock) if jwks is not None and manners == "r4" else None
     clinic = Clinic(database, manners, clock)
     serializer = Serializer(clinic)
-    assertions = Assertions(jwks, clinic.now) if jwks is not None and manners == "r4" else None
     operations = None if clinic.medplum is None else MedplumOperations(clinic, clinic.medplum, serializer)
     return R4Edge(
         clinic,
