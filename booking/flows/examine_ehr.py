@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -316,7 +316,7 @@ def _appointment_types(
 ) -> None:
     """Whether the EHR knows each appointment type that our visit reasons name, as far as a slot search tells."""
     used: dict[tuple[Coding, int], list[str]] = {}
-    for record in VisitReasonRecord.objects.filter(is_active=True).with_rules():
+    for record in VisitReasonRecord.objects.offered().with_rules():
         reason = record.to_term()
         for coding in reason.appointment_types.values():
             used.setdefault((coding, reason.default_minutes), []).append(reason.label)
@@ -328,8 +328,21 @@ def _appointment_types(
             "Add visit reasons in the admin.",
         )
         return
-    probed = list(_spread(schedules, 3))
-    refused = list(_refused(used, lambda coding, minutes: _try(gateway, probed, coding, minutes, now)))
+    probed = list(_spread(schedules, SEARCHES))
+    refused: list[str] = []
+    unseen: list[str] = []
+    for (coding, minutes), labels in used.items():
+        words = f"{coding.system}|{coding.code} for {minutes} minutes (“{labels[0]}”)"
+        try:
+            if not any(
+                _search(gateway, each, now, minutes=minutes, appointment_type=coding) for each in probed
+            ):
+                unseen.append(words)
+        except EhrRejected:
+            refused.append(words)
+        except EhrUnavailable as error:
+            report.add(Level.WARNING, "appointment types", f"They could not all be asked about: {error}.")
+            return
     if refused:
         report.add(
             Level.ERROR,
@@ -337,27 +350,17 @@ def _appointment_types(
             f"The EHR does not take {_some(refused)}.",
             "Compare the codes of the visit reasons in the admin with the EHR's.",
         )
-    else:
-        report.add(Level.OK, "appointment types", f"{len(used)} types and lengths in use; none is refused.")
-
-
-def _try(
-    gateway: SchedulingGateway, probed: Sequence[ScheduleListing], coding: Coding, minutes: int, now: datetime
-) -> None:
-    for schedule in probed:
-        _search(gateway, schedule, now, minutes=minutes, appointment_type=coding)
-
-
-def _refused(
-    used: dict[tuple[Coding, int], list[str]], attempt: Callable[[Coding, int], None]
-) -> Iterator[str]:
-    for (coding, minutes), labels in used.items():
-        try:
-            attempt(coding, minutes)
-        except EhrRejected:
-            yield f"{coding.system}|{coding.code} for {minutes} minutes (“{labels[0]}”)"
-        except EhrUnavailable:
-            continue
+    if unseen:
+        report.add(
+            Level.WARNING,
+            "appointment types",
+            f"None of {len(probed)} schedules has a free time for {_some(unseen)}.",
+            "See whether the EHR knows the type, in that length, and whether anybody's hours allow it.",
+        )
+    if not (refused or unseen):
+        report.add(
+            Level.OK, "appointment types", f"Free times for each of {len(used)} types and lengths in use."
+        )
 
 
 def _search(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import textwrap
 from typing import Any
 
@@ -21,6 +22,9 @@ class Command(BaseCommand):
         parser.add_argument("--strict", action="store_true", help="fail on warnings too")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["verbosity"] < 2:
+            # A line for every call to the EHR would bury the report.
+            logging.getLogger("booking.fhir").setLevel(logging.ERROR)
         report = examine_ehr(now=timezone.now())
         width = max(len(finding.topic) for finding in report.findings)
         for finding in report.findings:
@@ -36,7 +40,7 @@ class Command(BaseCommand):
                     )
                 )
         counts = {level: sum(each.level is level for each in report.findings) for level in Level}
-        self.stdout.write(f"\n{counts[Level.ERROR]} errors, {counts[Level.WARNING]} warnings.")
+        self.stdout.write(f"\nErrors: {counts[Level.ERROR]}. Warnings: {counts[Level.WARNING]}.")
         failing = {Level.ERROR, Level.WARNING} if options["strict"] else {Level.ERROR}
         if report.worst() in failing:
             raise CommandError("The EHR is not ready for bookings; see what to do above.")
