@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from booking.flows import ehr_holds, hold_slot, notify
 from booking.flows import forget as forgetting
+from booking.flows import keep_photos as photos
 from booking.flows import reconcile as reconciling
 from booking.flows import sync_directory as syncing
 from booking.scheduling.errors import EhrFailure
@@ -43,6 +44,11 @@ def sync_directory() -> None:
         syncing.sync_directory()
     except EhrFailure as error:
         log.warning("the directory could not be read: %s (status %s)", error, error.status)
+
+
+@shared_task
+def keep_photos() -> None:
+    photos.keep_photos(clock=timezone.now)
 
 
 @shared_task

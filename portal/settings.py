@@ -208,6 +208,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": schedule(timedelta(seconds=5)),
     },
     "sync-directory": {"task": "booking.jobs.sync_directory", "schedule": schedule(timedelta(hours=1))},
+    "keep-photos": {"task": "booking.jobs.keep_photos", "schedule": schedule(timedelta(hours=1))},
     "forget": {"task": "booking.jobs.forget", "schedule": schedule(timedelta(hours=6))},
 }
 for _entry in CELERY_BEAT_SCHEDULE.values():

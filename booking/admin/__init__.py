@@ -1,5 +1,5 @@
 """The clinic's desk, in Django admin."""
 
-from . import clinic, compacts, people, reasons, work
+from . import clinic, compacts, directory, people, readings, reasons, work
 
-__all__ = ["clinic", "compacts", "people", "reasons", "work"]
+__all__ = ["clinic", "compacts", "directory", "people", "readings", "reasons", "work"]

@@ -15,27 +15,29 @@ from booking.models import CompactCredentialRecord, CompactMemberRecord, Compact
 from booking.scheduling.compacts import CompactMode
 from booking.scheduling.terms import License
 
-_NARROW: Any = {models.CharField: {"widget": forms.TextInput(attrs={"size": 24})}}
+# So that a row of a table fits beside the desk's menu.
+_NARROW: Any = {models.CharField: {"widget": forms.TextInput(attrs={"size": 14})}}
+_NOTE: Any = {models.CharField: {"widget": forms.Textarea(attrs={"rows": 2, "cols": 28})}}
 
 
 class CompactMemberInline(admin.TabularInline):
     model = CompactMemberRecord
     fields = [
         "jurisdiction",
-        "enacted_on",
+        "note",
         "effective_on",
         "is_in_force",
         "issuing_from",
         "is_issuing",
         "left_on",
-        "note",
+        "enacted_on",
         "mark",
     ]
     readonly_fields = ["mark"]
     extra = 0
     # A row taken out would come back with the next list; a state that leaves gets the day it left.
     can_delete = False
-    formfield_overrides = _NARROW
+    formfield_overrides = _NOTE
 
     @admin.display(description="")
     def mark(self, member: CompactMemberRecord) -> str:
@@ -124,11 +126,21 @@ class CompactCredentialInline(admin.TabularInline):
     fields = ["compact", "home_jurisdiction", "jurisdiction", "number", "starts_on", "ends_on"]
     extra = 0
     verbose_name_plural = "What they hold under interstate compacts"
+    formfield_overrides = _NARROW
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "compact":
             kwargs["queryset"] = CompactRecord.objects.exclude(mode=CompactMode.LICENSE.value)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and db_field.name == "compact":
+            # Compacts have a page of their own; three more links in each row would only push the dates out of sight.
+            field.widget.can_add_related = field.widget.can_change_related = field.widget.can_view_related = (
+                False
+            )
+        return field
 
 
 def leave_in_words(licenses: tuple[License, ...]) -> list[tuple[str, str, str]]:

@@ -7,14 +7,17 @@ from .directory import ClinicianRecord, LicenseRecord, LocationRecord, ScheduleR
 from .outbox import Message
 from .people import PatientRecord, User
 from .reasons import DurationRuleRecord, ReasonModality, VisitReasonRecord
+from .upkeep import ClinicianPhoto, DirectorySync
 
 __all__ = [
     "Booking",
     "BookingEvent",
+    "ClinicianPhoto",
     "ClinicianRecord",
     "CompactCredentialRecord",
     "CompactMemberRecord",
     "CompactRecord",
+    "DirectorySync",
     "DurationRuleRecord",
     "LicenseRecord",
     "LocationRecord",

@@ -1,31 +1,32 @@
 """Clinicians, licenses, locations and schedules, cached from the EHR with the desk's own settings beside them.
 
-Fields the EHR owns are rewritten by ``sync_directory``; those the desk owns are never touched by it.
+Fields the EHR fills are rewritten by ``sync_directory`` unless the desk set them (see ``overrides``); those the
+desk owns are never touched by it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Prefetch
 
-from booking.scheduling.clock import zone
+from booking.scheduling.clock import is_zone
 from booking.scheduling.compacts import with_compacts
 from booking.scheduling.jurisdictions import JURISDICTIONS
 from booking.scheduling.professions import PROFESSIONS
 from booking.scheduling.terms import Clinician, License, Modality, Schedule
+
+from .overrides import EhrFilled
 
 if TYPE_CHECKING:
     from .reasons import VisitReasonRecord
 
 
 def validate_zone(name: str) -> None:
-    try:
-        zone(name)
-    except (LookupError, ValueError, OSError) as error:  # zoneinfo's ways to turn a name down
-        raise ValidationError(f"“{name}” is not a time zone. Use a name such as America/Chicago.") from error
+    if not is_zone(name):
+        raise ValidationError(f"“{name}” is not a time zone. Use a name such as America/Chicago.")
 
 
 def words_in(text: str) -> tuple[str, ...]:
@@ -76,13 +77,16 @@ class Specialty(models.Model):
         return frozenset(words_in(self.taxonomy_codes))
 
 
-class LocationRecord(models.Model):
+class LocationRecord(EhrFilled):
+    EHR_FIELDS = ("name", "address", "jurisdiction", "time_zone")
+
     ehr_ref = models.CharField("EHR reference", max_length=100, unique=True)
     ehr_key = models.CharField(
         "key in schedule ids",
         max_length=40,
         blank=True,
-        help_text="Set this when the EHR names the location by a number in its schedules that could not be matched.",
+        help_text="Set this when the EHR names the location by a number in its schedules that could not be matched. "
+        "The last reading of the directory lists such numbers.",
     )
     name = models.CharField(max_length=200)
     address = models.TextField(blank=True)
@@ -118,12 +122,14 @@ class ClinicianQuerySet(models.QuerySet["ClinicianRecord"]):
         )
 
 
-class ClinicianRecord(models.Model):
+class ClinicianRecord(EhrFilled):
+    EHR_FIELDS = ("name", "family_name", "credentials", "languages", "photo_url", "specialties")
+
     ehr_ref = models.CharField("EHR reference", max_length=100, unique=True)
     name = models.CharField(max_length=200)
     family_name = models.CharField(max_length=100, blank=True)
     credentials = models.CharField(max_length=50, blank=True)
-    photo_url = models.URLField(blank=True, max_length=500)
+    photo_url = models.URLField("address of a photo", blank=True, max_length=500)
     languages = models.CharField(max_length=200, blank=True)
     ehr_room_url = models.URLField("video room in the EHR", blank=True, max_length=500)
     is_active = models.BooleanField("in the EHR", default=True)
@@ -178,6 +184,18 @@ class ClinicianRecord(models.Model):
     def fixed_room_url(self) -> str:
         return self.room_url or self.ehr_room_url
 
+    def current(self, name: str) -> Any:
+        """Specialties are told by their codes."""
+        if name == "specialties":
+            return sorted(specialty.code for specialty in self.specialties.all())
+        return super().current(name)
+
+    def put(self, name: str, value: Any) -> None:
+        if name == "specialties":
+            self.specialties.set(Specialty.objects.filter(code__in=value))
+        else:
+            super().put(name, value)
+
     def to_term(self, where: str = "") -> Clinician:
         """With what compacts grant among the licenses; ``where`` limits that to one jurisdiction, and is quicker."""
         credentials = self.compact_credentials.all()
@@ -199,11 +217,16 @@ class ClinicianRecord(models.Model):
 
 
 class LicenseRecord(models.Model):
+    class Source(models.TextChoices):
+        EHR = "ehr", "EHR"
+        DESK = "desk", "Entered here"
+
     clinician = models.ForeignKey(ClinicianRecord, on_delete=models.CASCADE, related_name="licenses")
     jurisdiction = models.CharField("state", max_length=2, choices=JURISDICTION_CHOICES)
     number = models.CharField(max_length=50, blank=True)
     starts_on = models.DateField(null=True, blank=True)
     ends_on = models.DateField(null=True, blank=True, help_text="The last day on which it is in force.")
+    source = models.CharField(max_length=4, choices=Source.choices, default=Source.EHR, editable=False)
 
     class Meta:
         ordering = ["jurisdiction", "ends_on"]
@@ -216,7 +239,9 @@ class LicenseRecord(models.Model):
         return License(self.jurisdiction, self.number, self.starts_on, self.ends_on)
 
 
-class ScheduleRecord(models.Model):
+class ScheduleRecord(EhrFilled):
+    EHR_FIELDS = ("location_id",)
+
     ehr_ref = models.CharField("EHR reference", max_length=200, unique=True)
     clinician = models.ForeignKey(ClinicianRecord, on_delete=models.CASCADE, related_name="schedules")
     location = models.ForeignKey(LocationRecord, on_delete=models.CASCADE, related_name="schedules")

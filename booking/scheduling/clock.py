@@ -35,6 +35,14 @@ def zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
+def is_zone(name: str) -> bool:
+    try:
+        zone(name)
+    except (LookupError, ValueError, OSError):  # zoneinfo's ways to turn a name down
+        return False
+    return True
+
+
 def local_day(at: datetime, zone_name: str) -> date:
     return at.astimezone(zone(zone_name)).date()
 

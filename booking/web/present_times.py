@@ -209,7 +209,7 @@ class GridPresenter:
         offers: dict[int, list[Offer]] = defaultdict(list)
         for offer in self.days.get(self.day, ()):
             offers[offer.clinician.id].append(offer)
-        records = ClinicianRecord.objects.in_bulk(list(offers))
+        records = ClinicianRecord.objects.select_related("photo").defer("photo__data").in_bulk(list(offers))
         return tuple(
             self._clinician(records[each], theirs) for each, theirs in offers.items() if each in records
         )
@@ -225,8 +225,7 @@ class GridPresenter:
             initials="".join(
                 word[0] for word in (record.name.split()[0], record.family_name or record.name) if word
             ),
-            # A photo on the EHR's own host would tell a third party who looks at whom.
-            photo_url="",
+            photo_url=record.photo.get_absolute_url() if hasattr(record, "photo") else "",
             detail_words=" · ".join(details),
             license_words=license_words(stands_on.jurisdiction, stands_on.compact),
             count_words=plural(len(offers), "time"),

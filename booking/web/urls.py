@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import asking_views, booking_views, health_views, times_views, visit_views
+from . import asking_views, booking_views, health_views, photo_views, times_views, visit_views
 
 urlpatterns = [
     path("", asking_views.start, name="start"),
@@ -25,6 +25,7 @@ urlpatterns = [
     path("book/details/", booking_views.details, name="details"),
     path("book/review/", booking_views.review, name="review"),
     path("book/start-over/", asking_views.start_over, name="start_over"),
+    path("clinicians/<int:pk>/photo/<str:sha>", photo_views.clinician_photo, name="clinician_photo"),
     path("visits/", visit_views.visits, name="visits"),
     path("visits/<uuid:booking_id>/", visit_views.visit, name="visit"),
     path("visits/<uuid:booking_id>/visit.ics", visit_views.visit_calendar, name="visit_calendar"),

@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from booking import ehr
+from booking.flows import sync_directory as sync_module
 from booking.flows.sync_directory import sync_directory
-from booking.models import ClinicianRecord, LicenseRecord, LocationRecord, ScheduleRecord
+from booking.models import ClinicianRecord, DirectorySync, LicenseRecord, LocationRecord, ScheduleRecord
 from booking.scheduling.errors import EhrRejected, EhrUnavailable
 from booking.scheduling.terms import (
     Directory,
@@ -145,13 +148,13 @@ def test_what_the_desk_owns_is_kept(listed):
     ClinicianRecord.objects.update(**desk)
     declined = factories.reason("rash")
     only(ClinicianRecord).declined_reasons.add(declined)
-    LocationRecord.objects.update(time_zone="America/Boise", ehr_key="9")
+    LocationRecord.objects.update(ehr_key="9")
     listed.change("locations", zone="America/New_York")
     sync_directory()
     grace, place = only(ClinicianRecord), only(LocationRecord)
     assert {name: getattr(grace, name) for name in desk} == desk
     assert list(grace.declined_reasons.all()) == [declined]
-    assert (place.time_zone, place.ehr_key) == ("America/Boise", "9")
+    assert place.ehr_key == "9"
 
 
 @pytest.mark.parametrize(
@@ -240,6 +243,269 @@ def test_a_specialty_set_at_the_desk_stays_where_the_ehr_names_one_we_do_not_kno
     only(ClinicianRecord).specialties.set([factories.specialty("dermatology")])
     sync_directory()
     assert [each.code for each in only(ClinicianRecord).specialties.all()] == ["dermatology"]
+
+
+def set_here(record, **values):
+    """What the desk's form does when somebody changes fields that the EHR fills."""
+    for name, value in values.items():
+        record.put(name, value)
+    record.settle(values)
+    record.save()
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "name", "here", "there", "value"),
+    [
+        pytest.param(ClinicianRecord, "practitioners", "name", "Dr. Grace", "name", "Grace Lee", id="name"),
+        pytest.param(ClinicianRecord, "practitioners", "family_name", "Lee", "family", "Ray", id="family-name"),
+        pytest.param(ClinicianRecord, "practitioners", "credentials", "MD, MPH", "credentials", "DO", id="credentials"),
+        pytest.param(ClinicianRecord, "practitioners", "languages", "Korean", "languages", ("French",), id="languages"),
+        pytest.param(
+            ClinicianRecord, "practitioners", "photo_url", "https://clinic.example/g.jpg", "photo_url",
+            "https://ehr.example/g.jpg", id="photo",
+        ),
+        pytest.param(
+            ClinicianRecord, "practitioners", "specialties", ["dermatology"], "taxonomy_codes", (FAMILY, SKIN),
+            id="specialties",
+        ),
+        pytest.param(LocationRecord, "locations", "name", "Uptown", "name", "Oakland Center", id="location"),
+        pytest.param(LocationRecord, "locations", "address", "1 Main St", "address_lines", ("9 Elm",), id="address"),
+        pytest.param(LocationRecord, "locations", "jurisdiction", "NV", "jurisdiction", "OR", id="state"),
+        pytest.param(LocationRecord, "locations", "time_zone", "America/Boise", "zone", "America/New_York", id="zone"),
+    ],
+)  # fmt: skip
+def test_what_the_desk_sets_stays_until_it_takes_the_ehrs_again(
+    listed, model, kind, name, here, there, value
+):
+    sync_directory()
+    set_here(only(model), **{name: here})
+    listed.change(kind, **{there: value})
+    report = sync_directory()
+    record = only(model)
+    assert (record.current(name), record.overridden) == (here, [name])
+    assert report.overrides == [f"{record}: {name.replace('_', ' ')}"]
+    told = record.ehr_values[name]
+    assert told != here
+    record.take_ehr_values()
+    record.save()
+    again = only(model)
+    assert (again.current(name), again.overridden) == (told, [])
+    assert sync_directory().overrides == []
+    assert only(model).current(name) == told
+
+
+def test_a_value_set_back_to_the_ehrs_is_no_override_any_more(listed):
+    sync_directory()
+    set_here(only(ClinicianRecord), name="Dr. Grace")
+    set_here(only(ClinicianRecord), name="Grace Kim")
+    assert only(ClinicianRecord).overridden == []
+    listed.change("practitioners", name="Grace Lee")
+    sync_directory()
+    assert only(ClinicianRecord).name == "Grace Lee"
+
+
+def test_an_override_that_the_ehr_catches_up_with_stays_one(listed):
+    sync_directory()
+    set_here(only(ClinicianRecord), name="Dr. Grace")
+    listed.change("practitioners", name="Dr. Grace")
+    sync_directory()
+    listed.change("practitioners", name="Grace Lee")
+    sync_directory()
+    assert only(ClinicianRecord).name == "Dr. Grace"
+
+
+def test_other_fields_of_a_row_with_an_override_are_kept_fresh(listed):
+    sync_directory()
+    set_here(only(ClinicianRecord), name="Dr. Grace")
+    listed.change("practitioners", name="Grace Lee", credentials="DO")
+    sync_directory()
+    assert only(ClinicianRecord).full_name == "Dr. Grace, DO"
+
+
+def test_what_the_desk_sets_while_the_directory_is_read_is_not_lost(listed, monkeypatch):
+    sync_directory()
+    listed.change("practitioners", name="Grace Lee")
+    write_schedules = sync_module._locations
+
+    def meanwhile(directory, report):
+        found = write_schedules(directory, report)
+        people = ClinicianRecord.objects.all()
+        monkeypatch.setattr(ClinicianRecord.objects, "all", lambda: list(people), raising=False)
+        list(people)
+        set_here(ClinicianRecord.objects.get(), name="Dr. Grace")
+        return found
+
+    monkeypatch.setattr(sync_module, "_locations", meanwhile)
+    sync_directory()
+    monkeypatch.undo()
+    grace = only(ClinicianRecord)
+    assert (grace.name, grace.overridden) == ("Dr. Grace", ["name"])
+
+
+def test_a_zone_of_the_ehrs_is_followed(listed):
+    sync_directory()
+    listed.change("locations", zone="America/Boise")
+    sync_directory()
+    assert only(LocationRecord).time_zone == "America/Boise"
+    listed.change("locations", zone="America/Denver")
+    sync_directory()
+    assert only(LocationRecord).time_zone == "America/Denver"
+
+
+@pytest.mark.parametrize("zone", ["", "Pacific Time", "America/Oakland"])
+def test_a_zone_that_is_none_gives_way_to_the_states(listed, zone):
+    listed.change("locations", zone=zone)
+    sync_directory()
+    assert only(LocationRecord).time_zone == "America/Los_Angeles"
+
+
+def test_a_schedule_the_desk_moved_stays_where_it_was_put(listed):
+    sync_directory()
+    elsewhere = factories.location(ref="Location/2", name="Austin")
+    listed.found = replace(
+        listed.found,
+        locations=(
+            *listed.found.locations,
+            replace(listed.found.locations[0], ref="Location/2", name="Austin"),
+        ),
+    )
+    set_here(only(ScheduleRecord), location_id=elsewhere.pk)
+    report = sync_directory()
+    assert only(ScheduleRecord).location == elsewhere
+    assert report.overrides == ["Grace Kim at Austin: location"]
+    listed.change("schedules", location_ref="", location_key="7")
+    assert sync_directory().unmatched_schedules == []
+    assert only(ScheduleRecord).is_active
+
+
+def rows() -> dict[str, int]:
+    return {f"{each}": each.pk for each in LicenseRecord.objects.all()}
+
+
+def test_a_license_keeps_its_row_while_it_is_listed(listed):
+    sync_directory()
+    before = rows()
+    listed.change(
+        "practitioners",
+        licenses=(
+            License("NV", "N1"),
+            License("CA", "A1", date(2020, 1, 1), date(2029, 1, 1)),
+            License("OR", "O1"),
+        ),
+    )
+    sync_directory()
+    after = rows()
+    assert {name: after[name] for name in before} == before
+    assert LicenseRecord.objects.get(jurisdiction="CA").ends_on == date(2029, 1, 1)
+    listed.change("practitioners", licenses=(License("OR", "O1"),))
+    sync_directory()
+    assert rows() == {"OR O1": after["OR O1"]}
+
+
+def test_a_renewal_under_the_same_number_is_a_row_of_its_own(listed):
+    old, new = License("CA", "A1", None, date(2026, 6, 30)), License("CA", "A1", date(2026, 7, 1), None)
+    listed.change("practitioners", licenses=(old,))
+    sync_directory()
+    (first,) = rows().values()
+    listed.change("practitioners", licenses=(new, old))
+    sync_directory()
+    found = {row.to_term(): row.pk for row in LicenseRecord.objects.all()}
+    assert set(found) == {old, new}
+    assert found[old] == first
+
+
+def test_a_license_entered_here_stays_and_counts(listed):
+    listed.change("practitioners", licenses=())
+    sync_directory()
+    LicenseRecord.objects.create(
+        clinician=only(ClinicianRecord), jurisdiction="WA", source=LicenseRecord.Source.DESK
+    )
+    report = sync_directory()
+    assert (report.without_license, [str(each) for each in LicenseRecord.objects.all()]) == ([], ["WA"])
+
+
+@pytest.mark.parametrize(
+    ("credentials", "here", "profession"),
+    [("MD", "", "MD"), ("PhD", "", ""), ("MD", "PSYCHOLOGIST", "PSYCHOLOGIST")],
+)
+def test_profession_is_read_off_the_credentials_where_none_is_set(listed, credentials, here, profession):
+    listed.change("practitioners", credentials="")
+    sync_directory()
+    ClinicianRecord.objects.update(profession=here)
+    listed.change("practitioners", credentials=credentials)
+    sync_directory()
+    assert only(ClinicianRecord).profession == profession
+
+
+def test_each_reading_is_remembered_with_what_has_to_be_settled(listed):
+    listed.change("schedules", location_ref="", location_key="7", comment="Schedule for Grace Kim at Oak")
+    listed.change("practitioners", licenses=(), taxonomy_codes=())
+    sync_directory()
+    reading = only(DirectorySync)
+    assert (reading.clinicians, reading.locations, reading.error) == (1, 1, "")
+    assert reading.unmatched == {"7": {"schedules": 1, "comment": "Schedule for Grace Kim at Oak"}}
+    assert (reading.without_license, reading.without_specialty) == (["Grace Kim"], ["Grace Kim"])
+
+
+def test_a_failed_reading_is_remembered_and_the_last_good_one_is_told(listed):
+    sync_directory()
+    listed.found = replace(listed.found, practitioners=(), schedules=())
+    with pytest.raises(EhrRejected):
+        sync_directory()
+    newest, oldest = DirectorySync.objects.all()
+    assert (newest.clinicians, "lists nobody" in newest.error) == (0, True)
+    assert sync_module.last_reading() == oldest
+
+
+def test_old_readings_are_forgotten(listed, monkeypatch):
+    monkeypatch.setattr(sync_module, "READINGS_KEPT", 2)
+    for _ in range(4):
+        sync_directory()
+    assert DirectorySync.objects.count() == 2
+
+
+def large(count: int) -> Directory:
+    one = small()
+    return Directory(
+        practitioners=tuple(
+            replace(
+                one.practitioners[0],
+                ref=f"Practitioner/{n}",
+                name=f"Clinician {n}",
+                licenses=(License("CA", f"A{n}"), License("NV", f"N{n}")),
+            )
+            for n in range(count)
+        ),
+        locations=one.locations,
+        schedules=tuple(
+            ScheduleListing(f"Schedule/{n}", f"Practitioner/{n}", "Location/1", "1") for n in range(count)
+        ),
+    )
+
+
+def queries(listed) -> int:
+    with CaptureQueriesContext(connection) as captured:
+        sync_directory()
+    return len(captured)
+
+
+def test_many_clinicians_take_as_many_queries_as_few(listed):
+    listed.found = large(3)
+    first = [queries(listed)]
+    listed.change("practitioners", name="Changed", licenses=(License("CA", "B"),), taxonomy_codes=(SKIN,))
+    listed.change("locations", name="Changed")
+    first += [queries(listed)]
+    listed.found = large(300)
+    second = [queries(listed)]
+    listed.found = replace(
+        listed.found,
+        practitioners=tuple(
+            replace(each, name=f"{each.name} Jr", licenses=(License("CA", "B"),), taxonomy_codes=(SKIN,))
+            for each in listed.found.practitioners
+        ),
+    )
+    second += [queries(listed)]
+    assert max(first + second) <= 35
 
 
 def test_a_location_of_an_unknown_state_gets_a_zone_that_exists(listed):

@@ -462,6 +462,13 @@ def test_renewal_opens_no_gap(at: str) -> None:
     assert in_colorado(psychologist(credentials=held), psypact(), at=at) is None
 
 
+def test_authority_over_a_renewed_home_license_is_one() -> None:
+    renewed = (License("TX", "T-1", None, june(10)), License("TX", "T-2", june(11), None))
+    whole = with_compacts(psychologist(licenses=renewed), {"psypact": psypact()})
+    (authority,) = [each for each in whole.licenses if each.jurisdiction == "CO"]
+    assert (authority.starts_on, authority.ends_on) == (date(2020, 7, 1), None)
+
+
 def test_visit_over_a_renewal_says_the_license_it_ends_on() -> None:
     own = (License("CO", "C-1", None, june(10)), License("CO", "C-2", june(11), None))
     visit = Visit(reason(), "CO", "America/Denver", VIDEO)

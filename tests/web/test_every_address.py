@@ -35,6 +35,7 @@ EXPECTED: dict[str, tuple[int, str]] = {
     "details": (302, "/"),
     "review": (302, "/"),
     "start_over": (405, ""),
+    "clinician_photo": (404, ""),
     "visits": (302, "/accounts/login/?next=/visits/"),
     "visit": (404, ""),
     "visit_calendar": (404, ""),
@@ -42,7 +43,12 @@ EXPECTED: dict[str, tuple[int, str]] = {
     "healthz": (200, ""),
     "dev_messages": (200, ""),
 }
-ARGUMENTS = {"visit": [uuid4()], "visit_calendar": [uuid4()], "visit_link": ["0123abcd.forged"]}
+ARGUMENTS = {
+    "visit": [uuid4()],
+    "visit_calendar": [uuid4()],
+    "visit_link": ["0123abcd.forged"],
+    "clinician_photo": [1, "0" * 64],
+}
 POSTS = [name for name, (status, _) in EXPECTED.items() if status == 405]
 
 
