@@ -178,8 +178,11 @@ class EhrClient:
         headers: Mapping[str, str] | None = None,
         patient_ref: str = "",
     ) -> Answer | NoAnswer:
-        """Send one write, once, to a path below the base; what the answer means is the caller's to read."""
-        content = json.dumps(body, allow_nan=False).encode()
+        """Send one write, once, to a path below the base; what the answer means is the caller's to read.
+
+        ``body`` None sends none.
+        """
+        content = b"" if body is None else json.dumps(body, allow_nan=False).encode()
         # An id is no patient's name, but a log line needs the kind of resource and the operation alone.
         first, *rest = path.split("/")
         kind = " ".join([first or "Bundle", *(part for part in rest if part.startswith("$"))])

@@ -14,6 +14,7 @@ from booking.scheduling.gateway import SchedulingGateway
 from .auth import ClientAuthentication, ClientSecret, PatientTokens, SignedAssertion, TokenSource, TokenStore
 from .canvas import CanvasGateway
 from .client import EhrClient
+from .medplum import MedplumGateway
 from .r4 import R4Gateway
 from .wire import Clock, Wire
 
@@ -154,6 +155,8 @@ def open_gateway(
         patient_tokens=patient_tokens,
         media_type="application/json" if config.dialect == "canvas" else "application/fhir+json",
     )
+    if config.dialect == "medplum":
+        return MedplumGateway(client, directory_seconds=config.directory_seconds)
     if config.dialect == "r4":
         return R4Gateway(client, directory_seconds=config.directory_seconds)
     return CanvasGateway(

@@ -192,7 +192,7 @@ class R4Gateway(StandardGateway):
     def create_appointment(self, request: AppointmentRequest) -> str:
         """Slots first, then the Appointment. After ``OutcomeUnknown`` the Slots stay taken, marked as this booking's."""
         written(lambda: r4_writers.write_appointment(request), "Appointment")
-        time = _time_of(request)
+        time = time_of(request)
         self._check_known()
         if not self.capabilities.holds:
             return self._create_at_once(request, time)
@@ -289,18 +289,13 @@ class R4Gateway(StandardGateway):
         self._check_known()
         if not self.capabilities.moves:
             raise EhrRejected("PUT Appointment: not sent, the EHR cannot move a visit safely")
+        self._move_by_slots(move)
+
+    def _move_by_slots(self, move: AppointmentMove) -> None:
         found = self._client.read(move.appointment_ref, self._client.deadline())
         before = found.resource
         written(lambda: r4_writers.moved(before, move, ()), "Appointment")
-        time = HoldRequest(
-            booking_id=move.booking_id,
-            schedule_ref=move.schedule_ref,
-            practitioner_ref=move.practitioner_ref,
-            starts_at=move.starts_at,
-            ends_at=move.ends_at,
-            appointment_type=move.appointment_type,
-        )
-        claim = self._claims.claim(time, BUSY)
+        claim = self._claims.claim(time_of_move(move), BUSY)
         try:
             self._change(
                 move.appointment_ref,
@@ -321,7 +316,7 @@ class R4Gateway(StandardGateway):
             raise OutcomeUnknown(str(failure), status=failure.status) from failure
 
 
-def _time_of(request: AppointmentRequest) -> HoldRequest:
+def time_of(request: AppointmentRequest) -> HoldRequest:
     if not request.schedule_ref:
         raise EhrRejected("POST Appointment: not sent, it needs the schedule whose time it takes")
     return HoldRequest(
@@ -331,4 +326,15 @@ def _time_of(request: AppointmentRequest) -> HoldRequest:
         starts_at=request.starts_at,
         ends_at=request.ends_at,
         appointment_type=request.appointment_type,
+    )
+
+
+def time_of_move(move: AppointmentMove) -> HoldRequest:
+    return HoldRequest(
+        booking_id=move.booking_id,
+        schedule_ref=move.schedule_ref,
+        practitioner_ref=move.practitioner_ref,
+        starts_at=move.starts_at,
+        ends_at=move.ends_at,
+        appointment_type=move.appointment_type,
     )

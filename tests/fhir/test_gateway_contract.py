@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from booking.scheduling.errors import EhrRejected, NotFound, TimeTaken
-from booking.scheduling.terms import AppointmentRecord, AppointmentRequest
+from booking.scheduling.terms import AppointmentRecord, AppointmentRequest, ScheduleListing
 from tests.rig.sandbox import SandboxControl
 from tests.rig.sandbox import sandbox as start_sandbox
 
@@ -31,6 +31,16 @@ from .contract import (
     somebody,
     twin,
 )
+
+
+def has_slots(schedule: ScheduleListing) -> bool:
+    """In the sandbox, a schedule that Medplum's operations keep names no place."""
+    return " at " in schedule.comment
+
+
+def is_computed(schedule: ScheduleListing) -> bool:
+    return not has_slots(schedule)
+
 
 EHRS = [
     Ehr("canvas", "canvas"),
@@ -53,6 +63,12 @@ EHRS = [
     Ehr("plain R4 without versions", "r4", {"conditional_update": False}),
     Ehr("plain R4 that takes the Slots itself", "r4", {"appointment_takes_slots": True}),
     Ehr("plain R4 with its other wire forms", "r4", {"slot_includes": False, "relative_next_links": True}),
+    Ehr("Medplum, Slots made beforehand", "medplum", {}, takes=has_slots),
+    Ehr("Medplum, the same with transactions", "medplum", {"transaction_bundles": True}, takes=has_slots),
+    *(
+        Ehr(f"Medplum {version}, by operations", "medplum", {"medplum_version": version}, takes=is_computed)
+        for version in ("5.1.12", "5.1.13", "beta")
+    ),
 ]
 
 
