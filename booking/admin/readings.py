@@ -19,6 +19,13 @@ from .directory import read_now
 from .work import ReadOnly
 
 
+def _schedules_words(found: dict[str, Any]) -> str:
+    """ "12 schedules, such as “Schedule for Grace Kim at Oak”"."""
+    count = found["schedules"]
+    words = "1 schedule" if count == 1 else f"{count} schedules"
+    return f"{words}, such as “{found['comment']}”" if found["comment"] else f"{words} without a comment"
+
+
 class SettleForm(forms.Form):
     """One choice of a location for each number of the EHR's that no location could be matched to."""
 
@@ -26,13 +33,11 @@ class SettleForm(forms.Form):
         super().__init__(*args, **kwargs)
         places = LocationRecord.objects.filter(is_active=True)
         for key, found in unmatched.items():
-            count = found["schedules"]
-            schedules = "1 schedule" if count == 1 else f"{count} schedules"
             self.fields[f"key_{key}"] = forms.ModelChoiceField(
                 places,
                 required=False,
                 label=f"Number {key}",
-                help_text=f"{schedules}, such as “{found['comment'] or 'no comment'}”.",
+                help_text=f"{_schedules_words(found)}.",
                 empty_label="Not known yet",
             )
 
@@ -94,10 +99,7 @@ class DirectorySyncAdmin(ReadOnly):
     @admin.display(description="places not matched")
     def not_matched(self, reading: DirectorySync) -> str:
         return (
-            "; ".join(
-                f"number {key} in {found['schedules']} schedules, such as “{found['comment']}”"
-                for key, found in reading.unmatched.items()
-            )
+            "; ".join(f"number {key}: {_schedules_words(found)}" for key, found in reading.unmatched.items())
             or "none"
         )
 

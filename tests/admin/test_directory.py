@@ -225,7 +225,7 @@ def test_reading_tells_what_is_left_to_settle(desk: Client, unsettled: str) -> N
     page = desk.get(reverse("admin:booking_directorysync_changelist")).content.decode()
     assert "places: 1, licenses: 1, specialties: 1" in page
     detail = desk.get(change_url(DirectorySync.objects.get())).content.decode()
-    assert "number 7 in 1 schedules, such as “Schedule for Grace Kim at Oak”" in detail
+    assert "number 7: 1 schedule, such as “Schedule for Grace Kim at Oak”" in detail
 
 
 def test_staff_who_may_not_change_locations_settle_none(unsettled: str) -> None:
