@@ -152,12 +152,14 @@ class CanvasGateway(StandardGateway):
 
 def _cancelled(appointment: Mapping[str, Any]) -> dict[str, Any]:
     return (
-        {**appointment} if appointment.get("status") in CANCELLED else {**appointment, "status": "cancelled"}
+        {**appointment}
+        if resources.text(appointment.get("status")) in CANCELLED
+        else {**appointment, "status": "cancelled"}
     )
 
 
 def _moved(appointment: Mapping[str, Any], move: AppointmentMove) -> dict[str, Any]:
-    if appointment.get("status") in CANCELLED:
+    if resources.text(appointment.get("status")) in CANCELLED:
         raise ValueError("it is cancelled")
     if move.ends_at <= move.starts_at:
         raise ValueError("an appointment ends after it starts")

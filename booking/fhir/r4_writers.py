@@ -55,16 +55,16 @@ def patient_and_place(request: AppointmentRequest) -> list[Json]:
 
 def cancelled(appointment: Mapping[str, Any]) -> Json:
     """Unchanged when it is cancelled already."""
-    if appointment.get("status") in _UNDER_WAY_OR_OVER:
+    if resources.text(appointment.get("status")) in _UNDER_WAY_OR_OVER:
         raise ValueError("it is under way or over")
-    if appointment.get("status") in CANCELLED:
+    if resources.text(appointment.get("status")) in CANCELLED:
         return {**appointment}
     return {**appointment, "status": "cancelled"}
 
 
 def moved(appointment: Mapping[str, Any], move: AppointmentMove, slot_refs: Iterable[str]) -> Json:
     """It gains the booking's identifier if it has none, by which its Slots are given back one day."""
-    if appointment.get("status") in CANCELLED | _UNDER_WAY_OR_OVER:
+    if resources.text(appointment.get("status")) in CANCELLED | _UNDER_WAY_OR_OVER:
         raise ValueError("it is cancelled, under way or over")
     if move.ends_at <= move.starts_at:
         raise ValueError("an appointment ends after it starts")

@@ -134,7 +134,7 @@ class SlotClaims:
             except NotFound:
                 return
             marks = set(resources.booking_ids(slot))
-            if slot.get("status") not in (BUSY, HELD) or not (marks & ours or (unmarked_too and not marks)):
+            if _status(slot) not in (BUSY, HELD) or not (marks & ours or (unmarked_too and not marks)):
                 return
             try:
                 self._turn(slot, freed(slot, ours))
@@ -145,7 +145,7 @@ class SlotClaims:
 
 
 def is_ours(slot: Mapping[str, Any], booking_id: UUID) -> bool:
-    return slot.get("status") in (BUSY, HELD) and booking_id in resources.booking_ids(slot)
+    return _status(slot) in (BUSY, HELD) and booking_id in resources.booking_ids(slot)
 
 
 def taken(slot: Json, booking_id: UUID, status: str) -> Json:
@@ -196,7 +196,7 @@ def open_runs(
         is_own = booking_id is not None and is_ours(slot, booking_id)
         if is_own or (slot.get("status") == "free" and takes(slot, appointment_type)):
             usable.append(slot)
-        elif slot.get("status") in _TAKEN:
+        elif _status(slot) in _TAKEN:
             taken_spans.append((read.starts_at, read.ends_at))
     starting: dict[datetime, list[Json]] = {}
     seen: set[tuple[datetime, datetime]] = set()
@@ -238,6 +238,10 @@ def takes(slot: Mapping[str, Any], appointment_type: Coding | None) -> bool:
             for coding in codings
         )
     )
+
+
+def _status(slot: Mapping[str, Any]) -> str:
+    return resources.text(slot.get("status"))
 
 
 def _starts(slot: Mapping[str, Any]) -> datetime:
