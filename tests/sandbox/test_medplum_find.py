@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from booking.sandbox.framework import Bundle
+
 from .medplum_rig import SERVICE_REFERENCE, at, find, query_for, service_at
 from .r4_rig import Json, Server, issue
 
@@ -16,6 +18,7 @@ def test_find_proposes_appointments_with_contained_slots(medplum: Server) -> Non
     service, schedule = service_at(medplum), medplum.schedule("Goldberg")
     answer = medplum.get("Appointment/$find", **query_for(medplum))
     bundle = answer.json()
+    Bundle.model_validate(bundle)
     assert (answer.status_code, bundle["resourceType"], bundle["type"]) == (200, "Bundle", "searchset")
     first = bundle["entry"][0]["resource"]
     span = {"start": first["start"], "end": first["end"]}

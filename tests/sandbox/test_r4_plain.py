@@ -98,6 +98,11 @@ def test_an_unknown_parameter_is_passed_over_and_left_out_of_the_self_link(plain
     ]
 
 
+def test_an_unknown_parameter_is_refused_on_request(plain: Server) -> None:
+    answer = plain.call("GET", "Patient?shoe=42", Prefer="handling=strict")
+    assert issue(answer) == (400, "invalid", "Unknown search parameter: shoe")
+
+
 def test_medplums_end_parameter_is_unknown(plain: Server) -> None:
     schedule = plain.schedule("Okonkwo")["id"]
     every = plain.get("Slot", schedule=schedule, _count=1).json()["total"]

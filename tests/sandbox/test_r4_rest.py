@@ -5,6 +5,10 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
+from fhir.resources.R4B.capabilitystatement import CapabilityStatement
+from fhir.resources.R4B.operationoutcome import OperationOutcome
+
+from booking.sandbox.framework import Bundle
 
 from .r4_rig import Server, ids, issue
 
@@ -66,6 +70,13 @@ def test_a_resource_that_is_not_there(server: Server) -> None:
 )
 def test_patient_search(server: Server, params: dict[str, str], found: int) -> None:
     assert len(server.search("Patient", **params)) == found
+
+
+def test_answers_are_valid_fhir(server: Server) -> None:
+    CapabilityStatement.model_validate(server.get("metadata").json())
+    slots = server.get("Slot", _count=2, _include="Slot:schedule").json()
+    Bundle.model_validate(slots)
+    OperationOutcome.model_validate(server.get("Patient/none").json())
 
 
 def test_a_search_by_post(server: Server) -> None:
@@ -234,6 +245,11 @@ def test_if_match_keeps_a_stale_writer_out(server: Server) -> None:
         ({"telecom": [{"sytem": "phone"}]}, (400, "structure")),
         ({"birthDate": "yesterday"}, (400, "invalid")),
         ({"resourceType": "Slot"}, (400, "invalid")),
+        ({"name": None}, (400, "structure")),
+        ({"name": []}, (400, "structure")),
+        ({"meta": 5}, (400, "structure")),
+        ({"birthDate": 1990}, (400, "structure")),
+        ({"contained": [{"resourceType": "Shoe"}]}, (400, "structure")),
     ],
 )
 def test_a_body_that_is_not_the_resource(

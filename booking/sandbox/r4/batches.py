@@ -7,6 +7,7 @@ the others, the HTTP status is 200, and the answer still calls itself a transact
 import base64
 import json
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
@@ -29,8 +30,8 @@ def run_bundle(clinic: Clinic, call: Call, perform: Perform, spend: Perform) -> 
     bundle = parsed(call.body)
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") not in ("batch", "transaction"):
         bad_request("Unrecognized bundle type")
-    entries = bundle.get("entry") or []
-    if not entries:
+    entries = bundle.get("entry")
+    if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
         bad_request("Missing bundle entry")
     named: dict[str, str] = {}
     if bundle["type"] == "transaction" and clinic.medplum.transaction_bundles:
@@ -51,17 +52,15 @@ def _standing_alone(call: Call, entry: JsonObject, perform: Perform, named: dict
 
 def _perform(call: Call, entry: JsonObject, perform: Perform, named: dict[str, str]) -> Answer:
     request = entry.get("request")
-    if not isinstance(request, dict) or not request.get("method") or not isinstance(request.get("url"), str):
+    texts = (request.get("method"), request.get("url")) if isinstance(request, dict) else ()
+    if not isinstance(request, dict) or not all(isinstance(each, str) and each for each in texts):
         bad_request("Missing Bundle entry request method or URL")
     address = urlsplit(_with_names(request["url"], named).removeprefix(f"{call.base}/").lstrip("/"))
     headers = {header: str(request[name]) for name, header in _HEADERS.items() if name in request}
     body = b""
     resource = entry.get("resource")
     if resource is not None and request["method"] == "PATCH":
-        if resource.get("resourceType") != "Binary":
-            bad_request("Patch entry must include a Binary resource")
-        headers["content-type"] = resource.get("contentType", "application/json-patch+json")
-        body = base64.b64decode(resource.get("data", ""))
+        headers["content-type"], body = _patch_in(resource)
     elif resource is not None:
         body = _with_names(json.dumps(resource), named).encode()
     answer = perform(
@@ -75,9 +74,20 @@ def _perform(call: Call, entry: JsonObject, perform: Perform, named: dict[str, s
             client=call.client,
         )
     )
-    if (full_url := entry.get("fullUrl", "")).startswith("urn:uuid:") and "Location" in answer.headers:
+    if (full_url := str(entry.get("fullUrl", ""))).startswith("urn:uuid:") and "Location" in answer.headers:
         named[full_url] = answer.headers["Location"].removeprefix(f"{call.base}/")
     return answer
+
+
+def _patch_in(resource: Any) -> tuple[str, bytes]:
+    """Media type and content of the Binary that brings a patch."""
+    if not isinstance(resource, dict) or resource.get("resourceType") != "Binary":
+        bad_request("Patch entry must include a Binary resource")
+    try:
+        content = base64.b64decode(str(resource.get("data", "")), validate=True)
+    except ValueError:
+        bad_request("Patch entry must include a Binary resource")
+    return str(resource.get("contentType", "application/json-patch+json")), content
 
 
 def _with_names(text: str, named: dict[str, str]) -> str:

@@ -76,7 +76,7 @@ def rules_for(records: Records, schedule: JsonObject, service: JsonObject, *, wh
         for entry in _entries(schedule)
         if any(
             part.get("valueReference", {}).get("reference") == f"HealthcareService/{service['id']}"
-            for part in entry["extension"]
+            for part in entry.get("extension", ())
             if part["url"] == "service"
         )
     ]
@@ -198,12 +198,14 @@ def _parsed(entry: JsonObject) -> Rules:
     durations: dict[str, int] = {}
     words: dict[str, str] = {}
     hours: list[Hours] | None = None
-    for part in entry["extension"]:
+    for part in entry.get("extension", ()):
         if "valueDuration" in part:
-            unit = part["valueDuration"].get("unit")
+            unit, value = part["valueDuration"].get("unit"), part["valueDuration"].get("value")
             if unit not in _MINUTES_IN:
                 bad_request(f'Got unhandled duration unit "{unit}"')
-            durations[part["url"]] = int(part["valueDuration"]["value"]) * _MINUTES_IN[unit]
+            if value is None:
+                bad_request("Got duration without value")
+            durations[part["url"]] = int(value) * _MINUTES_IN[unit]
         elif "valueCode" in part:
             words[part["url"]] = part["valueCode"]
         elif part["url"] == "availability":
@@ -230,8 +232,8 @@ def _nested_hours(availability: JsonObject) -> Iterator[Hours]:
     for available in availability.get("extension", ()):
         if available["url"] != "availableTime":
             continue
-        parts = available["extension"]
-        days = [part["valueCode"] for part in parts if part["url"] == "daysOfWeek"]
+        parts = available.get("extension", ())
+        days = [str(part.get("valueCode")) for part in parts if part["url"] == "daysOfWeek"]
         named = {part["url"]: part for part in parts}
         yield _hours(
             days,
@@ -252,6 +254,8 @@ def _native_hours(available: list[JsonObject]) -> Iterator[Hours]:
 
 
 def _hours(days: list[str], *, all_day: bool, start: str | None, end: str | None) -> Hours:
+    if not set(days) <= set(DAYS):
+        bad_request("Invalid SchedulingParameters.availability.availableTime.daysOfWeek entry")
     on = frozenset(DAYS.index(day) for day in days)
     if all_day:
         return Hours(on, 0, 0)

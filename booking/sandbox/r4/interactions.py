@@ -6,7 +6,7 @@ here and named; whatever else an operation such as $book does is the operations'
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import Protocol
 from urllib.parse import parse_qsl
@@ -106,8 +106,10 @@ class Interactions:
         pairs = list(call.pairs)
         if call.method == "POST":
             pairs += parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True)
-        clinic = self._clinic
-        return search(self._records, kind, pairs, call.base, clinic.habits(kind), clinic.now().timestamp())
+        habits = self._clinic.habits(kind)
+        if "handling=strict" in (call.header("prefer") or ""):
+            habits = replace(habits, is_strict=True)
+        return search(self._records, kind, pairs, call.base, habits, self._clinic.now().timestamp())
 
     def _create(self, call: Call, kind: str) -> Answer:
         body = checked(parsed(call.body), kind)

@@ -40,7 +40,8 @@ def first_resources(
         "status": "cancelled",
     }
     for each in slots(directory, manners, today):
-        yield held.pop(each["id"], each)
+        yield {**each, "status": "busy"} if held.pop(each["id"], None) else each
+    # What is left are an operations Schedule's, which has no rows but these.
     yield from held.values()
 
 
@@ -102,10 +103,7 @@ def _taken(book: Book, span: Span, manners: Manners) -> list[JsonObject]:
         return [slot(book.id, instant(span[0]), instant(span[1]), "busy")]
     step = book.slot_minutes
     return [
-        {
-            **slot(book.id, *written((at, at + step), book.place, manners), "busy"),
-            "serviceType": [concept(OFFICE_VISIT)],
-        }
+        slot(book.id, *written((at, at + step), book.place, manners), "busy")
         for at in range(span[0], span[1], step)
     ]
 

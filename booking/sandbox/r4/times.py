@@ -92,16 +92,14 @@ def schedule_id(staff: Staff, site: int) -> str:
 
 
 def books(directory: Directory, manners: Manners) -> list[Book]:
-    found = []
+    found: list[Book] = []
     for staff in STAFF:
         if not staff.schedulable or staff.role == "ROOM":
             continue
         by_operations = manners == "medplum" and staff.key in OPERATIONS
         calendar = directory.people[staff_id(staff.key)].calendar
-        found += [
-            Book(staff, site, directory.places[site], calendar, by_operations)
-            for site in ([staff.home] if by_operations else sites(staff))
-        ]
+        mine = [Book(staff, site, directory.places[site], calendar, by_operations) for site in sites(staff)]
+        found += [book for book in mine if any(book.holds(window) for window in calendar.windows)]
     return found
 
 
