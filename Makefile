@@ -5,11 +5,12 @@ WORKERS ?= 2
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: help setup run test lint lock clean
+.PHONY: help setup run test bench lint lock clean
 
 help:
-	@echo "make run      the portal with a sandbox EHR at http://localhost:8000 (PORT=, SANDBOX_PORT=)"
+	@echo "make run      the portal with a sandbox EHR at http://localhost:8000 (PORT=, SANDBOX_PORT=, EHR=medplum or r4)"
 	@echo "make test     all tests, or some: T=tests/scheduling, T='-k licenses'"
+	@echo "make bench    what things cost, as a table and as JSON in var/"
 	@echo "make lint     style and types"
 	@echo "make setup    the virtual environment in $(VENV) (PYTHON=python3.13)"
 	@echo "make lock     requirements/*.txt anew from *.in (UPGRADE=1 for newer versions)"
@@ -31,6 +32,10 @@ run: $(VENV)/.base
 test: $(VENV)/.dev
 	@PYTHON="$(PYTHON)" scripts/install_test_servers.sh
 	@$(PY) -m pytest $(or $(T),-n $(WORKERS) --dist loadfile)
+
+bench: $(VENV)/.dev
+	@mkdir -p var
+	@$(PY) -m tests.bench.client_cost --json var/bench-client-cost.json
 
 lint: $(VENV)/.dev
 	@$(PY) -m ruff check .

@@ -1,5 +1,7 @@
 """``make run``: the portal, its worker and the sandbox EHR on this machine, with everything they keep in var/.
 
+``EHR=medplum`` or ``EHR=r4`` gives the sandbox the manners of another EHR, and files of their own to keep.
+
 One supervisor starts them, stays quiet while they are well, and ends all of them together: on Ctrl-C, on a
 request to end, when the terminal closes, or when one of them fails.
 """
@@ -36,8 +38,11 @@ VAR = ROOT / "var"
 LOGS = VAR / "log"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+# For each EHR: the path of its FHIR API, and of its token endpoint.
+EHRS = {"canvas": ("", "/auth/token/"), "medplum": ("/fhir/R4", "/oauth2/token"), "r4": ("/fhir", "/token")}
+
 WELCOME = """
-The portal is running, with a sandbox EHR behind it. Nothing leaves this machine.
+The portal is running, with a sandbox EHR behind it ({manners} manners). Nothing leaves this machine.
 
   Book a visit      {portal}/
   Codes and mail    {portal}/dev/messages/   what would be sent by e-mail and text message
@@ -83,6 +88,13 @@ def port_from(name: str, default: int) -> int:
     return port
 
 
+def ehr_from_environment() -> str:
+    value = os.environ.get("EHR") or "canvas"
+    if value not in EHRS:
+        raise Unable(f"EHR is “{value}”. Set it to one of {', '.join(EHRS)}, such as make run EHR=medplum.")
+    return value
+
+
 def only_one_here() -> int:
     """A lock that the system lets go of when this process ends, however it ends."""
     lock = os.open(VAR / "demo.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -104,18 +116,23 @@ def kept_secret_key() -> str:
     return path.read_text().strip()
 
 
-def demo_environment(port: int, sandbox_port: int) -> dict[str, str]:
+def kept_in(name: str, manners: str) -> str:
+    return str(VAR / (f"{name}.sqlite3" if manners == "canvas" else f"{name}-{manners}.sqlite3"))
+
+
+def demo_environment(port: int, sandbox_port: int, manners: str) -> dict[str, str]:
     sandbox = f"http://localhost:{sandbox_port}"
+    base_path, token_path = EHRS[manners]
     return clean_environment(
         PORTAL_MODE="demo",
         SECRET_KEY=kept_secret_key(),
         ALLOWED_HOSTS=f"localhost,{LOOPBACK}",
         PORTAL_URL=f"http://localhost:{port}",
-        DATABASE_URL=f"sqlite://{quote(str(VAR / 'portal.sqlite3'))}",
+        DATABASE_URL=f"sqlite://{quote(kept_in('portal', manners))}",
         VAR_DIR=str(VAR),
-        EHR_DIALECT="canvas",
-        EHR_BASE_URL=sandbox,
-        EHR_TOKEN_URL=f"{sandbox}/auth/token/",
+        EHR_DIALECT=manners,
+        EHR_BASE_URL=f"{sandbox}{base_path}",
+        EHR_TOKEN_URL=f"{sandbox}{token_path}",
         EHR_CLIENT_ID="portal-demo",
         EHR_CLIENT_SECRET="portal-demo-secret",
         SANDBOX_CLIENT_ID="portal-demo",
@@ -126,10 +143,11 @@ def demo_environment(port: int, sandbox_port: int) -> dict[str, str]:
 class Demo:
     """The children, in the order they were started."""
 
-    def __init__(self, port: int, sandbox_port: int) -> None:
+    def __init__(self, port: int, sandbox_port: int, manners: str) -> None:
         self.port = port
         self.sandbox_port = sandbox_port
-        self.env = demo_environment(port, sandbox_port)
+        self.manners = manners
+        self.env = demo_environment(port, sandbox_port, manners)
         self.children: list[Child] = []
 
     def _start(self, name: str, *args: str) -> Child:
@@ -159,7 +177,7 @@ class Demo:
         sandbox = self._start(
             "sandbox",
             *("-m", "booking.sandbox", "--host", LOOPBACK, "--port", str(self.sandbox_port)),
-            *("--database", str(VAR / "sandbox.sqlite3")),
+            *("--database", kept_in("sandbox", self.manners), "--manners", self.manners),
         )
         self._manage("migrate", "--no-input", "--verbosity", "0")
         sandbox.wait_until(lambda: http_status(self.sandbox_port, "/healthz") == 200, seconds=60)
@@ -205,7 +223,8 @@ class Demo:
             "portal": f"http://localhost:{self.port}",
             "sandbox": f"http://localhost:{self.sandbox_port}",
         }
-        print(WELCOME.format(**addresses, user=ADMIN[0], password=ADMIN[1]), flush=True)
+        words = {"manners": self.manners, "user": ADMIN[0], "password": ADMIN[1]}
+        print(WELCOME.format(**addresses, **words), flush=True)
 
     def watch(self) -> None:
         while True:
@@ -240,7 +259,7 @@ def main() -> int:
     try:
         LOGS.mkdir(parents=True, exist_ok=True)
         lock = only_one_here()
-        demo = Demo(port_from("PORT", 8000), port_from("SANDBOX_PORT", 8001))
+        demo = Demo(port_from("PORT", 8000), port_from("SANDBOX_PORT", 8001), ehr_from_environment())
         print("Starting the portal ...", flush=True)
         demo.start()
         demo.welcome()
