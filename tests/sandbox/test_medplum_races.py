@@ -66,4 +66,4 @@ def test_confirm_against_cancel_ends_in_one_or_the_other(medplum: Server) -> Non
         visit = medplum.read("Appointment", held["id"])
         slot = medplum.get(visit["slot"][0]["reference"])
         assert (visit["status"], slot.status_code) in (("booked", 200), ("cancelled", 410))
-    assert {outcome for _, outcome in seen} & {(400, "40P01")}
+    assert {outcome for _, outcome in seen} & {(400, "deadlock detected")}

@@ -56,6 +56,17 @@ def test_the_switches(medplum: Server) -> None:
         assert (answer.status_code, answer.json()) == (400, {"error": sentence})
 
 
+def test_the_capability_statement_is_silent_on_operations_and_wrong_on_transactions(medplum: Server) -> None:
+    statement = medplum.get("metadata").json()
+    assert statement["software"] == {"name": "medplum", "version": "5.2.13-sandbox"}
+    (rest,) = statement["rest"]
+    assert rest["interaction"] == [{"code": "transaction"}, {"code": "batch"}]
+    assert [each["type"] for each in rest["resource"] if "operation" in each] == []
+    assert {each["versioning"] for each in rest["resource"]} == {"versioned"}
+    medplum.switch(medplum_version="5.1.12")
+    assert medplum.get("metadata").json()["software"]["version"] == "5.1.12-sandbox"
+
+
 def test_a_create_answers_with_the_resource_and_its_address(medplum: Server) -> None:
     answer = medplum.post("Patient", {"resourceType": "Patient", "id": "mine"})
     made = answer.json()

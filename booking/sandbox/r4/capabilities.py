@@ -1,4 +1,8 @@
-"""The CapabilityStatement: what is served now, with the switches as they are."""
+"""The CapabilityStatement: what is served now, with the switches as they are.
+
+Medplum's own says nothing of its scheduling operations, and promises transactions whether or not they are on (its
+source, metadata.ts); so does this one in its manners.
+"""
 
 from typing import Any
 
@@ -15,6 +19,7 @@ _PLAIN_WRITES = {
     "Slot": ("update", "patch"),
 }
 _EVERYTHING = (*_READING, "create", "update", "patch", "delete")
+_BUNDLES = [{"code": "transaction"}, {"code": "batch"}]
 _OPERATIONS = ("find", "hold", "confirm", "book", "cancel", "reschedule")
 
 
@@ -55,26 +60,26 @@ def capability_statement(clinic: Clinic, base: str) -> JsonObject:
                     ]
                 },
                 "resource": [_resource(clinic, kind) for kind in SERVED],
-                **({} if clinic.medplum is None else {"interaction": [{"code": "batch"}]}),
+                **({} if clinic.medplum is None else {"interaction": _BUNDLES}),
             }
         ],
     }
 
 
 def _software(clinic: Clinic) -> JsonObject:
+    """Medplum's version has a build's name after it; the beta is the newest release known here."""
     if clinic.medplum is None:
         return {"name": "Sandbox EHR"}
     version = clinic.medplum.medplum_version
-    return {"name": "Sandbox EHR with Medplum manners", "version": "5.2.13" if version == "beta" else version}
+    return {"name": "medplum", "version": f"{'5.2.13' if version == 'beta' else version}-sandbox"}
 
 
 def _resource(clinic: Clinic, kind: str) -> JsonObject:
     plain = clinic.plain
-    has_versions = plain is None or plain.conditional_update
     parts: JsonObject = {
         "type": kind,
         "interaction": [{"code": code} for code in _interactions(clinic, kind)],
-        "versioning": "versioned-update" if has_versions else "no-version",
+        "versioning": _versioning(clinic),
         "readHistory": False,
         "updateCreate": False,
         "conditionalCreate": plain is None or plain.conditional_create,
@@ -84,12 +89,13 @@ def _resource(clinic: Clinic, kind: str) -> JsonObject:
             {"name": name, "type": parameter.kind} for name, parameter in _searchable(clinic, kind).items()
         ],
     }
-    if clinic.medplum is not None and kind == "Appointment":
-        parts["operation"] = [
-            {"name": name, "definition": f"https://medplum.com/fhir/OperationDefinition/Appointment-{name}"}
-            for name in operations(clinic.medplum.medplum_version)
-        ]
     return {name: value for name, value in parts.items() if value != []}
+
+
+def _versioning(clinic: Clinic) -> str:
+    if clinic.plain is None:
+        return "versioned"
+    return "versioned-update" if clinic.plain.conditional_update else "no-version"
 
 
 def _interactions(clinic: Clinic, kind: str) -> tuple[str, ...]:

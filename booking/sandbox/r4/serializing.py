@@ -75,7 +75,7 @@ class Serializer:
             if clashed:
                 others = {kind for _, kind, about in between if about == plan.about}
                 if plan.about and others - {plan.kind} and self._dice.random() < DEADLOCKS:
-                    raise Refused(400, "invalid", "deadlock detected", coding="40P01")
+                    raise Refused(400, "invalid", "deadlock detected")
                 return None
             if any(self._has_changed(record) for record in plan.read):
                 return None
