@@ -148,10 +148,18 @@ class EhrClient:
         return self._reading(url, path.replace("/", " "), deadline, "")
 
     def create(
-        self, resource_type: str, resource: Mapping[str, Any], deadline: Deadline, *, patient_ref: str = ""
+        self,
+        resource_type: str,
+        resource: Mapping[str, Any],
+        deadline: Deadline,
+        *,
+        headers: Mapping[str, str] | None = None,
+        patient_ref: str = "",
     ) -> str:
         """Make the resource and return its reference."""
-        answer = self.write("POST", resource_type, resource, deadline, patient_ref=patient_ref)
+        answer = self.write(
+            "POST", resource_type, resource, deadline, headers=headers, patient_ref=patient_ref
+        )
         return outcomes.created_reference(answer, resource_type)
 
     def update(

@@ -30,7 +30,8 @@ from .medplum_bundles import Lost, Transactions
 from .medplum_finding import Finding
 from .medplum_operations import HELD, Operations
 from .medplum_services import Services, is_kept_by_operations, service_refs
-from .r4 import R4Gateway, time_of, time_of_move
+from .r4 import R4Gateway
+from .r4_booking import time_of, time_of_move
 from .r4_features import Features, Offered
 from .slot_claims import BUSY, Turn, is_ours, patching, taken
 from .standard import StandardGateway, check_search, days_at_the_practice, in_order, readable, written
@@ -219,7 +220,7 @@ class MedplumGateway(R4Gateway):
         kept = [
             schedule for ref in sorted(schedules) if is_kept_by_operations(schedule := self._schedule(ref))
         ]
-        is_cancelled = appointment.get("status") in r4_writers.CANCELLED
+        is_cancelled = resources.text(appointment.get("status")) in r4_writers.CANCELLED
         if len(kept) != len(schedules) or (not schedules and not service_refs(appointment)):
             super().cancel_appointment(appointment_ref)
             return

@@ -54,7 +54,9 @@ class Operations:
     def hold(self, schedule: Json, time: HoldRequest) -> tuple[Json, bool]:
         """The pending Appointment, or the visit that it has become, and whether it is new. Raises ``TimeTaken``."""
         own = self.own(time)
-        if standing := [each for each in own if each.get("status") not in r4_writers.CANCELLED | HELD]:
+        if standing := [
+            each for each in own if resources.text(each.get("status")) not in r4_writers.CANCELLED | HELD
+        ]:
             return standing[0], False
         if held := _held_at(own, time):
             return held, False
@@ -91,7 +93,7 @@ class Operations:
 
     def release(self, time: HoldRequest) -> None:
         for appointment in self.own(time):
-            if appointment.get("status") in HELD:
+            if resources.text(appointment.get("status")) in HELD:
                 self.cancel(appointment, self.slots(appointment))
 
     def create(self, schedule: Json, request: AppointmentRequest, time: HoldRequest) -> str:
@@ -104,7 +106,7 @@ class Operations:
                 if refusal.status != 404:
                     raise
             else:
-                if held.get("status") in HELD:
+                if resources.text(held.get("status")) in HELD:
                     self._make_visit(resources.own_reference(held), request, is_new=is_new)
                 return resources.own_reference(held)
         return self._book(schedule, request, time)
@@ -150,14 +152,18 @@ class Operations:
         """On the way out of a failure: another one must not hide the first."""
         try:
             found = self._client.read(ref, self._client.deadline()).resource
-            if found.get("status") in HELD:
+            if resources.text(found.get("status")) in HELD:
                 self.cancel(found, self.slots(found))
         except EhrFailure as failure:
             logger.warning("a hold was not given back: %s", failure)
 
     def _book(self, schedule: Json, request: AppointmentRequest, time: HoldRequest) -> str:
         """In one step, where there is no $hold. What $book by Slots drops is put on right after."""
-        own = [each for each in self.own(time) if each.get("status") not in r4_writers.CANCELLED | HELD]
+        own = [
+            each
+            for each in self.own(time)
+            if resources.text(each.get("status")) not in r4_writers.CANCELLED | HELD
+        ]
         if own := own or self.unmarked(request):
             return self._complete(resources.own_reference(own[0]), request)
         proposal = self._finding.proposal(schedule, time)
@@ -328,7 +334,7 @@ def _held_at(own: list[Json], time: HoldRequest) -> Json | None:
         (
             each
             for each in own
-            if each.get("status") in HELD
+            if resources.text(each.get("status")) in HELD
             and (resources.instant(each.get("start")), resources.instant(each.get("end"))) == span
         ),
         None,

@@ -55,7 +55,7 @@ def is_rolled_back(answer: Answer | NoAnswer) -> bool:
     if not isinstance(answer, Answer) or answer.status not in (400, 409):
         return False
     codes = {
-        coding.get("code")
+        resources.text(coding.get("code"))
         for issue in outcomes.issues(answer)
         for coding in resources.mappings(resources.mapping(issue.get("details")).get("coding"))
     }

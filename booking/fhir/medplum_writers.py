@@ -47,7 +47,7 @@ def completed(appointment: Mapping[str, Any], request: AppointmentRequest) -> Js
 
 
 def booked(appointment: Mapping[str, Any]) -> Json:
-    if appointment.get("status") not in ("pending", "proposed", "booked"):
+    if resources.text(appointment.get("status")) not in ("pending", "proposed", "booked"):
         raise ValueError("the hold is gone")
     return {**appointment, "status": "booked"}
 

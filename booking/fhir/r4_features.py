@@ -11,12 +11,14 @@ from . import resources
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """For one type of resource. ``is_versioned`` says that an update may be made to depend on the version read."""
+    """For one type of resource. ``is_versioned`` says that an update may be made to depend on the version read,
+    ``creates_conditionally`` that a create may be on condition that there is none like it (If-None-Exist)."""
 
     interactions: frozenset[str] = frozenset()
     parameters: frozenset[str] = frozenset()
     includes: frozenset[str] = frozenset()
     is_versioned: bool = False
+    creates_conditionally: bool = False
 
 
 _NOTHING = Offered()
@@ -59,6 +61,7 @@ def read_features(statement: Mapping[str, Any]) -> Features:
                 parameters=_names(node.get("searchParam"), "name"),
                 includes=frozenset(resources.texts(node.get("searchInclude"))),
                 is_versioned=node.get("versioning") in ("versioned", "versioned-update"),
+                creates_conditionally=node.get("conditionalCreate") is True,
             )
     return Features(found)
 
