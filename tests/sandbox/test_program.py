@@ -13,6 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from booking.sandbox.app import create_sandbox
+from booking.sandbox.store import StoreError
+
 from .rig import CREDENTIALS
 
 ROOT = Path(__file__).parents[2]
@@ -126,24 +129,27 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("manners", "base", "token"), [("medplum", "/fhir/R4", "/oauth2/token"), ("r4", "/fhir", "/token")]
+    ("arguments", "environment", "base", "token"),
+    [
+        (["--manners", "medplum"], {}, "/fhir/R4", "/oauth2/token"),
+        ([], {"SANDBOX_MANNERS": "r4"}, "/fhir", "/token"),
+    ],
 )
-def test_other_manners(tmp_path: Path, manners: str, base: str, token: str) -> None:
-    database = str(tmp_path / "ehr.sqlite3")
+def test_other_manners(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], base: str, token: str
+) -> None:
+    database = tmp_path / "ehr.sqlite3"
     with (
-        _program("--database", database, "--manners", manners) as (_, url),
+        _program("--database", str(database), *arguments, **environment) as (_, url),
         httpx.Client(base_url=url, trust_env=False) as client,
     ):
         granted = client.post(token, data=CREDENTIALS).json()["access_token"]
         answer = client.get(f"{base}/Patient?family=Delgado", headers={"Authorization": f"Bearer {granted}"})
         assert len(answer.json()["entry"]) == 1
         assert client.get("/_control/switches").status_code == 404
-    with _program("--database", database, SANDBOX_MANNERS=manners) as (_, url):
-        assert httpx.get(f"{url}{base}/metadata", trust_env=False).status_code == 200
-    ended = _run("--port", "0", "--database", database)
-    assert ended.stderr == (
-        f"{database} is not a database of these manners and version; delete it or name another.\n"
-    )
+    # A file keeps its manners.
+    with pytest.raises(StoreError, match="is not a database of these manners and version; delete it"):
+        create_sandbox(database)
 
 
 def test_manners_there_are_not() -> None:

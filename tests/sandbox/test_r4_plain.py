@@ -128,6 +128,9 @@ def test_without_identifier_search_the_parameter_is_as_unknown_as_any(plain: Ser
     assert "identifier" not in [each["name"] for each in _resource(plain, "Appointment")["searchParam"]]
     assert len(plain.search("Appointment", identifier="urn:portal|b-1")) == before
     assert len(plain.search("Patient", identifier="700000001")) == 1
+    body = plain.visit(plain.free_slots("Okonkwo", **SLOT)[0])
+    refused = plain.post("Appointment", body, If_None_Exist="identifier=urn:portal|b-1")
+    assert issue(refused) == (400, "invalid", "Unknown search parameter: identifier")
 
 
 def test_without_conditional_update_nothing_keeps_a_stale_writer_out(plain: Server) -> None:

@@ -1,7 +1,7 @@
 """Searches: conditions joined by AND, order, one page of the result, what it includes, and the links around it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -117,8 +117,11 @@ def parse(kind: str, pairs: Pairs, habits: Habits, now: float) -> Query:
 
 
 def matches(records: Records, kind: str, pairs: Pairs, habits: Habits, now: float) -> list[Record]:
-    """What a conditional interaction's criteria find; three are as good as many."""
-    query = parse(kind, pairs, habits, now)
+    """What a conditional interaction's criteria find; three are as good as many.
+
+    A criterion that is not known cannot be passed over here: what is left of the criteria would find anything.
+    """
+    query = parse(kind, pairs, replace(habits, is_strict=True), now)
     where, values = query.where
     rows = records.rows(f"SELECT * FROM record WHERE {where} ORDER BY seq LIMIT 3", values)  # noqa: S608
     return [record_of(row) for row in rows]

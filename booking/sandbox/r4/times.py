@@ -27,7 +27,7 @@ from .services import (
 
 Manners = Literal["medplum", "r4"]
 
-# Half of those who see patients; none works at two sites, since a Schedule for the operations has one actor only.
+# Half of those who see patients; none has a second site, which a Schedule with one actor could not say.
 OPERATIONS = frozenset(
     [
         "02",
