@@ -9,6 +9,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from booking.flows import ehr_holds, hold_slot, notify
+from booking.flows import follow_visits as following
 from booking.flows import forget as forgetting
 from booking.flows import keep_photos as photos
 from booking.flows import reconcile as reconciling
@@ -31,6 +32,11 @@ def reconcile() -> None:
 @shared_task
 def expire_holds() -> None:
     hold_slot.expire_holds(now=timezone.now())
+
+
+@shared_task
+def follow_visits() -> None:
+    following.follow_visits(clock=timezone.now)
 
 
 @shared_task

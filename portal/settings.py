@@ -207,6 +207,7 @@ CELERY_BEAT_SCHEDULE = {
         "task": "booking.jobs.give_back_ehr_holds",
         "schedule": schedule(timedelta(seconds=5)),
     },
+    "follow-visits": {"task": "booking.jobs.follow_visits", "schedule": schedule(timedelta(seconds=60))},
     "sync-directory": {"task": "booking.jobs.sync_directory", "schedule": schedule(timedelta(hours=1))},
     "keep-photos": {"task": "booking.jobs.keep_photos", "schedule": schedule(timedelta(hours=1))},
     "forget": {"task": "booking.jobs.forget", "schedule": schedule(timedelta(hours=6))},
@@ -259,6 +260,8 @@ EHR_STRUCTURED_REASONS = env.boolean("EHR_STRUCTURED_REASONS", True)
 # Longer than the EHR's slowest commit and the lag of its search: a create without an answer rests this long before
 # the look-up that may permit another. Looking at once made 1,098 duplicates in 10,000 bookings under faults; resting, 0.
 EHR_REST_SECONDS = env.number("EHR_REST_SECONDS", 60, least=1, most=3600)
+# How often each visit to come is compared with the EHR, where staff move and cancel visits on their own.
+EHR_FOLLOW_SECONDS = env.number("EHR_FOLLOW_SECONDS", 900, least=60, most=86400)
 EHR_LOOK_AGAIN_SECONDS = env.number("EHR_LOOK_AGAIN_SECONDS", 30, least=0.5, most=3600)
 # How long a page of times may wait for the EHR before it shows what it has, and how long times count as fresh.
 GRID_DEADLINE_SECONDS = env.number("GRID_DEADLINE_SECONDS", 2.5, least=0.1, most=30)

@@ -56,7 +56,8 @@ TOKEN = b'{"access_token":"t","token_type":"Bearer","expires_in":36000}'
 async def _serve(connection: Any, delay_seconds: float) -> None:
     def answer(body: bytes) -> bytes:
         return (
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/fhir+json\r\nContent-Length: %d\r\n\r\n" % len(body)
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/fhir+json\r\nContent-Length: %d\r\n\r\n"
+            % len(body)
             + body
         )
 
@@ -111,7 +112,9 @@ def our_gateway(url: str) -> Iterator[Contestant]:
     gateway = open_gateway(config)
 
     def call(_: int) -> None:
-        found = gateway.free_slots(f"Schedule/{SCHEDULE}", first_on=DAY, last_on=DAY + timedelta(days=2), minutes=30)
+        found = gateway.free_slots(
+            f"Schedule/{SCHEDULE}", first_on=DAY, last_on=DAY + timedelta(days=2), minutes=30
+        )
         assert len(found) == 53
 
     with ThreadPoolExecutor(PARALLEL) as pool:
@@ -143,7 +146,10 @@ QUERY = f"schedule={SCHEDULE}&start=2026-12-01&end=2026-12-03&duration=30".encod
 def bare_httpx(url: str) -> Iterator[Contestant]:
     """httpx.Client as it comes, in the same 8 threads."""
     limits = httpx.Limits(max_connections=2 * PARALLEL + 4, max_keepalive_connections=2 * PARALLEL + 4)
-    with httpx.Client(base_url=url, limits=limits, trust_env=False) as client, ThreadPoolExecutor(PARALLEL) as pool:
+    with (
+        httpx.Client(base_url=url, limits=limits, trust_env=False) as client,
+        ThreadPoolExecutor(PARALLEL) as pool,
+    ):
 
         def call(_: int) -> None:
             assert len(client.get(f"/Slot?{QUERY.decode()}").content) > 5000
@@ -230,7 +236,9 @@ def measure(delay_seconds: float, rounds: int = ROUNDS, calls: int = CALLS) -> d
 def main() -> None:
     import logging
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", help="also write the figures to this file")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     options = parser.parse_args()
