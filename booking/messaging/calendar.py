@@ -7,7 +7,7 @@ from datetime import UTC, timedelta
 from django.conf import settings
 from icalendar import Calendar, Event
 
-from booking.models import Booking
+from booking.models import Booking, Message
 from booking.scheduling.clock import zone
 
 from .links import visit_link
@@ -19,7 +19,7 @@ def calendar_file(booking: Booking) -> str:
     event = Event()
     event.add("uid", f"{booking.pk}@{settings.PORTAL_HOST}")
     # Each move is a later version of the same event, which a calendar then changes instead of adding a second.
-    moves = list(booking.messages.filter(kind="moved").values_list("created_at", flat=True))
+    moves = list(Message.objects.filter(booking=booking, kind="moved").values_list("created_at", flat=True))
     event.add("sequence", len(moves))
     event.add("dtstamp", max([booking.booked_at or booking.created_at, *moves]).astimezone(UTC))
     place = zone(zone_of(booking))

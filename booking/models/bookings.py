@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import models, transaction
 from django.db.models import Q
@@ -22,9 +22,6 @@ from booking.scheduling.terms import Claim, Modality, PatientKind
 from .directory import ClinicianRecord, ScheduleRecord
 from .people import PatientRecord, User
 from .reasons import MODALITY_CHOICES, PATIENT_KIND_CHOICES, VisitReasonRecord
-
-if TYPE_CHECKING:
-    from .outbox import Message
 
 STATE_CHOICES = [(state.value, state.name.replace("_", " ").capitalize()) for state in BookingState]
 
@@ -115,7 +112,6 @@ class Booking(models.Model):
 
     objects = BookingQuerySet.as_manager()
     events: models.Manager[BookingEvent]
-    messages: models.Manager[Message]
 
     class Meta:
         ordering = ["-created_at"]
