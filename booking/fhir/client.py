@@ -20,6 +20,7 @@ from .wire import Answer, Clock, Deadline, NoAnswer, Request, Wire
 logger = logging.getLogger("booking.fhir")
 
 _TRIES = 3
+_PROBE_SECONDS = 1.5
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 2.0
 
@@ -71,6 +72,10 @@ class EhrClient:
 
     def deadline(self, seconds: float | None = None) -> Deadline:
         return Deadline(self._total_seconds if seconds is None else seconds, self._clock)
+
+    def probe_deadline(self) -> Deadline:
+        """For asking the server about itself on somebody else's behalf, who must not wait long for that."""
+        return self.deadline(min(_PROBE_SECONDS, self._total_seconds))
 
     @property
     def base_url(self) -> httpx.URL:

@@ -42,7 +42,6 @@ Json = dict[str, Any]
 
 _KEEP_SECONDS = 300.0
 _ASK_AGAIN_SECONDS = 15.0
-_PROBE_SECONDS = 1.5
 _TRIES = 4
 _EVERYTHING = frozenset({"read", "search-type", "create", "update", "delete"})
 # What every Medplum does, whatever its CapabilityStatement says of it.
@@ -105,7 +104,7 @@ class MedplumGateway(R4Gateway):
             if self._operations.can_move():
                 return True
             query = {"_count": self.page_size}
-            schedules = self._client.search("Schedule", query, self._client.deadline(_PROBE_SECONDS))
+            schedules = self._client.search("Schedule", query, self._client.probe_deadline())
             return not any(map(is_kept_by_operations, schedules))
 
         try:

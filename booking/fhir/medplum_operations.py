@@ -35,7 +35,6 @@ Json = dict[str, Any]
 
 HELD = frozenset({"pending", "proposed"})
 _KEEP_SECONDS = 3600.0
-_PROBE_SECONDS = 1.5
 _NOWHERE = "Appointment/00000000-0000-4000-8000-000000000000"
 
 
@@ -251,7 +250,7 @@ class Operations:
         not. Raises ``EhrFailure`` when neither is the answer."""
 
         def ask() -> bool:
-            deadline = self._client.deadline(_PROBE_SECONDS)
+            deadline = self._client.probe_deadline()
             try:
                 outcomes.written_object(
                     self._client.write("POST", f"{_NOWHERE}/$reschedule", NOTHING, deadline)

@@ -28,7 +28,6 @@ logger = logging.getLogger("booking.fhir")
 _KEEP_SECONDS = 300.0
 # After a server did not say what it can do.
 _ASK_AGAIN_SECONDS = 15.0
-_PROBE_SECONDS = 1.5
 
 
 class R4Gateway(SlotBooking):
@@ -61,7 +60,7 @@ class R4Gateway(SlotBooking):
         """What the server said last; nothing at all when it never said."""
 
         def ask() -> Features:
-            found = self._client.fetch("metadata", self._client.deadline(_PROBE_SECONDS))
+            found = self._client.fetch("metadata", self._client.probe_deadline())
             self._last_features = read_features(found.resource)
             return self._last_features
 

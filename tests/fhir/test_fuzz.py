@@ -23,7 +23,7 @@ from tests.rig.sandbox import sandbox as start_sandbox
 from .contract import Clinic, config_of, hold_request, move_of, somebody
 from .stand_in import StoppedClock
 
-MANNERS = ("canvas", "r4")
+MANNERS = ("canvas", "medplum", "r4")
 # FUZZ_CASES in the environment runs it for longer; a case is every verb once.
 CASES = int(os.environ.get("FUZZ_CASES", "120"))
 JUNK: tuple[Any, ...] = (

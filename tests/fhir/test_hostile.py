@@ -24,7 +24,7 @@ from .contract import hold_request, move_of, somebody
 from .documents import bundle
 from .raw_server import Behavior, cut, drip, reply, served
 
-DIALECTS = ("canvas",)
+DIALECTS = ("canvas", "medplum", "r4")
 REQUEST = documents.request()
 SLOT_AT = datetime(2026, 12, 1, 17, 0, tzinfo=UTC)
 REF = "Appointment/4be5c594-cfbd-4b7c-a047-ee3b06881745"
@@ -169,8 +169,9 @@ def test_every_verb_ends_in_a_typed_error_and_in_time(body, dialect):
     is_work = "100,000" in body or body in ("a pit", "pages without end")
     for name, (found, seconds) in run_all(BODIES[body], dialect, at_once=not is_work).items():
         assert isinstance(found, EhrRejected | EhrUnavailable | OutcomeUnknown), (name, found)
-        # A verb of several steps has its time for each of them; none here gets past the second.
-        assert seconds < 2 * BUDGET_SECONDS + 0.6, (name, seconds)
+        # A verb has its time for each of its steps, and none here gets past the third: asking the server about itself,
+        # a schedule, the search. The rest is for a busy machine; without the limits a drip would last for days.
+        assert seconds < 3 * BUDGET_SECONDS + (20 if is_work else 2), (name, seconds)
 
 
 REDIRECTS = (
