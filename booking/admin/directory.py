@@ -28,9 +28,9 @@ from .overrides import OverridesAdmin, SetHereFilter, words_of
 
 @admin.register(Specialty)
 class SpecialtyAdmin(admin.ModelAdmin):
-    list_display = ["name", "description", "taxonomy_codes", "position"]
+    list_display = ["name", "description", "taxonomy_codes", "role_codes", "position"]
     list_editable = ["position"]
-    search_fields = ["name", "taxonomy_codes"]
+    search_fields = ["name", "taxonomy_codes", "role_codes"]
     prepopulated_fields = {"code": ["name"]}
 
 

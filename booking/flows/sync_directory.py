@@ -194,13 +194,18 @@ def _zone(listing: LocationListing, record: LocationRecord) -> str:
 def _clinicians(directory: Directory, report: SyncReport) -> _Table[ClinicianRecord]:
     table = _Table(ClinicianRecord, ClinicianRecord.objects.all(), "ehr_room_url", "profession")
     by_taxonomy: dict[str, list[Specialty]] = defaultdict(list)
+    by_role: dict[str, list[Specialty]] = defaultdict(list)
     for specialty in Specialty.objects.all():
         for code in specialty.taxonomies:
             by_taxonomy[code].append(specialty)
+        for role in specialty.roles:
+            by_role[role].append(specialty)
     wanted: dict[str, set[int]] = {}
     for listing in directory.practitioners:
         record = table.find(listing.ref) or ClinicianRecord(ehr_ref=listing.ref)
         theirs = {each for code in listing.taxonomy_codes for each in by_taxonomy.get(code, ())}
+        if not listing.taxonomy_codes:
+            theirs = {each for role in listing.role_codes for each in by_role.get(role, ())}
         is_changed = record.hear(
             {
                 "name": listing.name,

@@ -63,6 +63,11 @@ class Specialty(models.Model):
         blank=True,
         help_text="NUCC taxonomy codes, separated by commas. A clinician who has one of them has this specialty.",
     )
+    role_codes = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Staff roles of the EHR that mean this specialty, such as LCSW; for clinicians whose taxonomy it lacks.",
+    )
     position = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
@@ -75,6 +80,10 @@ class Specialty(models.Model):
     @property
     def taxonomies(self) -> frozenset[str]:
         return frozenset(words_in(self.taxonomy_codes))
+
+    @property
+    def roles(self) -> frozenset[str]:
+        return frozenset(words_in(self.role_codes))
 
 
 class LocationRecord(EhrFilled):

@@ -245,6 +245,20 @@ def test_a_specialty_set_at_the_desk_stays_where_the_ehr_names_one_we_do_not_kno
     assert [each.code for each in only(ClinicianRecord).specialties.all()] == ["dermatology"]
 
 
+def test_a_role_says_the_specialty_of_whoever_has_no_taxonomy_code(listed):
+    factories.specialty("counseling", taxonomy_codes="", role_codes="LCSW, LPC")
+    listed.change("practitioners", taxonomy_codes=(), role_codes=("MA", "LPC"))
+    assert sync_directory().without_specialty == []
+    assert [each.code for each in only(ClinicianRecord).specialties.all()] == ["counseling"]
+
+
+def test_a_role_says_nothing_beside_a_taxonomy_code(listed):
+    factories.specialty("counseling", taxonomy_codes="", role_codes="LPC")
+    listed.change("practitioners", role_codes=("LPC",))
+    sync_directory()
+    assert [each.code for each in only(ClinicianRecord).specialties.all()] == ["family"]
+
+
 def set_here(record, **values):
     """What the desk's form does when somebody changes fields that the EHR fills."""
     for name, value in values.items():
