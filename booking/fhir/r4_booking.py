@@ -27,7 +27,7 @@ from booking.scheduling.terms import (
 from . import r4_writers, resources
 from .client import EhrClient, Version
 from .r4_features import Features
-from .slot_claims import BUSY, HELD, SlotClaims, Turn, replacing
+from .slot_claims import BUSY, HELD, SlotClaims, Turn, is_ours, replacing
 from .standard import PAGE_SIZE, StandardGateway, written
 
 logger = logging.getLogger("booking.fhir")
@@ -113,8 +113,8 @@ class SlotBooking(StandardGateway):
             self._claims.undo(claim.fresh, request.booking_id)
             raise
         except EhrRejected as refusal:
-            self._claims.undo(claim.slots, request.booking_id)
             if refusal.status != 409 or self._ehr_takes_slots is False:
+                self._claims.undo(claim.slots, request.booking_id)
                 raise
         # Some servers turn the Slots of an Appointment busy themselves, and refuse one whose Slots are not free.
         # Nothing was made, so the same may be asked once more with Slots that are.
@@ -146,6 +146,12 @@ class SlotBooking(StandardGateway):
         slots = self._claims.find(time)
         if slots is None:
             raise TimeTaken("POST Appointment: not sent, the time is no longer free")
+        if any(is_ours(slot, time.booking_id) for slot in slots):
+            # Left by a create that broke off, or by one that knew no better.
+            if standing := self._visits(time):
+                return standing[0].ref
+            if learns or self._ehr_takes_slots:
+                self._give_up_claims(slots, time)
         try:
             ref = self._create(request, [resources.own_reference(slot) for slot in slots])
         except EhrRejected:
@@ -161,6 +167,11 @@ class SlotBooking(StandardGateway):
                 # The server may have turned them itself, which reads as taken.
                 logger.info("the Slots of a new Appointment were not marked: %s", failure)
         return ref
+
+    def _give_up_claims(self, slots: list[dict[str, Any]], time: HoldRequest) -> None:
+        """A server that takes Slots itself takes only what is free."""
+        for slot in slots:
+            self._claims.give_back(resources.own_reference(slot), {time.booking_id})
 
     def _learn(self, slots: list[dict[str, Any]]) -> None:
         """Whether Slots that were free before a write of ours are busy after it, and for no booking's sake."""
@@ -262,6 +273,8 @@ class SlotBooking(StandardGateway):
             if span == (move.starts_at, move.ends_at):
                 return
             raise TimeTaken("PUT Appointment: not sent, the time is no longer free")
+        if learns or self._ehr_takes_slots:
+            self._give_up_claims(slots, time)
         refs = [resources.own_reference(slot) for slot in slots]
         try:
             self._change(move.appointment_ref, lambda appointment: r4_writers.moved(appointment, move, refs))

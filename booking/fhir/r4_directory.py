@@ -6,7 +6,7 @@ actors, else the one of the role, else the one of all the practitioner's roles, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import chain
@@ -23,6 +23,8 @@ from .wire import Deadline
 Json = dict[str, Any]
 
 _AT_ONCE = 40
+# Levels of a place within a place.
+_MOST_FLOORS = 4
 _KINDS = ("Practitioner", "PractitionerRole", "Location", "Schedule")
 
 
@@ -48,7 +50,7 @@ def read_directory(
     photos other than https ones may be shown."""
     records = _records(_gather(client, features, deadline), client.today())
     states = licenses.whole_states(records.locations.values())
-    places = {ref: found for ref, found in records.locations.items() if ref not in states}
+    sites = _sites({ref: found for ref, found in records.locations.items() if ref not in states})
 
     roles_of: dict[str, list[Json]] = {}
     for role in records.roles.values():
@@ -66,13 +68,14 @@ def read_directory(
         )
 
     people = read_all(list(records.practitioners.values()), practitioner, "Practitioner")
-    locations = read_all(list(places.values()), listings.location, "Location")
+    places = [records.locations[ref] for ref, site in sites.items() if ref == site]
+    locations = read_all(places, listings.location, "Location")
     active = {listing.ref for listing in people if listing.is_active}
     open_places = {listing.ref for listing in locations if listing.is_active}
     closed = {listing.ref for listing in locations} - open_places
     schedules = [
         replace(listing, location_ref=listing.location_ref or _only(open_places))
-        for listing in _schedules(records, roles_of, places.keys(), open_places, client.today())
+        for listing in _schedules(records, roles_of, sites, open_places, client.today())
         if listing.practitioner_ref in active and listing.location_ref not in closed
     ]
     return Directory(
@@ -101,25 +104,32 @@ def _gather(client: EhrClient, features: Features, deadline: Deadline) -> Iterat
             values = [ref.partition("/")[2] if parameter == "_id" else ref for ref in refs]
             found.extend(search(kind, (parameter, ",".join(values))))
 
+    asked: set[str] = set()
+
     def missing(kind: str) -> set[str]:
-        return _referred(found, kind) - {resources.own_reference(resource) for resource in found}
+        """Each is asked for once: some references lead nowhere."""
+        wanted = _referred(found, kind) - {resources.own_reference(each) for each in found} - asked
+        asked.update(wanted)
+        return wanted
 
     if has_roles:
         fetch("PractitionerRole", "_id", missing("PractitionerRole"))
         fetch("PractitionerRole", "practitioner", _referred(found, "Practitioner"))
     fetch("Practitioner", "_id", missing("Practitioner"))
-    fetch("Location", "_id", missing("Location"))
+    for _ in range(_MOST_FLOORS):
+        fetch("Location", "_id", missing("Location"))
     yield from found
 
 
 def _referred(found: Iterable[Json], kind: str) -> set[str]:
-    """The references to one kind of resource in Schedules, roles and the places of licenses."""
+    """The references to one kind of resource in Schedules, roles, places and licenses."""
     refs = set()
     for resource in found:
         nodes = [
             *resources.mappings(resource.get("actor")),
             *resources.mappings(resource.get("location")),
             *resources.mappings(resource.get("practitioner")),
+            *resources.mappings(resource.get("partOf")),
         ]
         for qualification in resources.mappings(resource.get("qualification")):
             extensions = resources.mappings(qualification.get("extension"))
@@ -137,6 +147,19 @@ def _records(found: Iterable[Json], today: date) -> Records:
             by_kind[resource["resourceType"]][ref] = resource
     roles = {ref: role for ref, role in by_kind["PractitionerRole"].items() if _is_current(role, today)}
     return Records(by_kind["Practitioner"], roles, by_kind["Location"], by_kind["Schedule"])
+
+
+def _sites(places: Mapping[str, Json]) -> dict[str, str]:
+    """Where to go for each place, by reference: a room or a floor without an address is found at what it is part of."""
+
+    def site(ref: str, depth: int = 0) -> str:
+        whole = resources.reference(places[ref].get("partOf"), "Location")
+        has_address = bool(resources.mappings(places[ref].get("address")))
+        if has_address or whole not in places or depth == _MOST_FLOORS:
+            return ref
+        return site(whole, depth + 1)
+
+    return {ref: site(ref) for ref in places}
 
 
 def _is_current(role: Json, today: date) -> bool:
@@ -185,15 +208,18 @@ def _with_roles(
 def _schedules(
     records: Records,
     roles_of: dict[str, list[Json]],
-    places: Collection[str],
+    sites: Mapping[str, str],
     open_places: set[str],
     today: date,
 ) -> Iterator[ScheduleListing]:
     """Without a location where none is told. Schedules of rooms, of several people and of the past are left out."""
 
+    def sites_of(refs: Iterable[str]) -> set[str]:
+        return {sites[ref] for ref in refs if ref in sites}
+
     def places_of(roles: Iterable[Json]) -> set[str]:
         found = (each for role in roles for each in resources.mappings(role.get("location")))
-        return {resources.reference(each, "Location") for each in found} & open_places
+        return sites_of(resources.reference(each, "Location") for each in found) & open_places
 
     for ref, schedule in records.schedules.items():
         horizon = resources.period(schedule.get("planningHorizon"))
@@ -210,7 +236,7 @@ def _schedules(
         practitioner_ref = _only(people - {""})
         if not practitioner_ref:
             continue
-        here = {resources.reference(actor, "Location") for actor in actors}.intersection(places)
+        here = sites_of(resources.reference(actor, "Location") for actor in actors)
         yield ScheduleListing(
             ref=ref,
             practitioner_ref=practitioner_ref,

@@ -144,12 +144,17 @@ def test_who_is_second_is_told_by_looking_again(status):
 
 
 def test_a_patch_that_is_refused_for_another_reason_is_no_taken_time():
-    ehr = clinic()
-    ehr.trip = lambda asked, go_on: outcome(400, "invalid") if asked.method == "PATCH" else go_on(asked)
+    ehr = clinic(slot("a", 0, 15), slot("b", 15, 15))
+    ehr.trip = lambda asked, go_on: (
+        outcome(400, "invalid")
+        if (asked.method, asked.url.path) == ("PATCH", "/fhir/Slot/b")
+        else go_on(asked)
+    )
     with opened(ehr) as medplum, pytest.raises(EhrRejected) as caught:
         medplum.hold_time(hold())
     assert not isinstance(caught.value, TimeTaken)
-    assert len(ehr.bodies("PATCH Slot/a")) == 4
+    assert len(ehr.bodies("PATCH Slot/b")) == 4
+    assert statuses(ehr) == {"a": ("free", []), "b": ("free", [])}
 
 
 def test_where_transactions_are_batches_slots_go_first():

@@ -631,3 +631,96 @@ def test_a_move_that_fails_stands_at_one_of_the_two_times_and_can_be_asked_for_a
         opened.move_appointment(move("Appointment/visit", 60))
     assert ehr.plain("Appointment/visit") == appointment("c", start=60)
     assert statuses(ehr) == {"a": FREE, "b": FREE, "c": ("busy", OURS)}
+
+
+def says_conditional(**more: Any) -> Any:
+    found = statement(**more)
+    for node in found["rest"][0]["resource"]:
+        node["conditionalCreate"] = True
+    return found
+
+
+@pytest.mark.parametrize(
+    ("says", "condition"),
+    [
+        (statement(), None),
+        (says_conditional(without=("Appointment?identifier",)), None),
+        (says_conditional(), f"identifier=urn:self-scheduling-portal:booking|{BOOKING_ID}"),
+    ],
+)
+def test_where_the_server_takes_a_condition_there_must_be_no_such_visit_yet(says, condition):
+    ehr = clinic(says=says)
+    with gateway(ehr) as opened:
+        opened.create_appointment(request())
+    (post,) = (one for one in ehr.sent if one.method == "POST")
+    assert post.headers.get("if-none-exist") == condition
+
+
+def test_a_conditional_create_that_finds_several_is_for_a_look_up_to_settle():
+    ehr = clinic(says=says_conditional())
+    ehr.trip = trip("POST Appointment", outcome(412, "multiple-matches"))
+    with gateway(ehr) as opened, pytest.raises(OutcomeUnknown):
+        opened.create_appointment(request())
+    assert statuses(ehr)["a"] == ("busy", OURS)
+
+
+class TakesSlotsItself(LittleEhr):
+    """Refuses an Appointment whose Slots are not free, and turns and frees them itself."""
+
+    def answer(self, asked: httpx.Request) -> httpx.Response:
+        path = asked.url.path.removeprefix("/fhir/")
+        if asked.method not in ("POST", "PUT") or not path.startswith("Appointment"):
+            return super().answer(asked)
+        had = [each["reference"] for each in self.records.get(path, {}).get("slot", [])]
+        body = json.loads(asked.content)
+        has = [] if body["status"] == "cancelled" else [each["reference"] for each in body["slot"]]
+        if any(self.records[ref]["status"] != "free" for ref in has if ref not in had):
+            return outcome(409, "conflict")
+        answer = super().answer(asked)
+        if answer.is_success:
+            for ref in {*had, *has}:
+                self.put({**self.plain(ref), "status": "busy" if ref in has else "free"})
+        return answer
+
+
+def test_a_visit_moves_on_a_server_that_takes_the_slots_itself():
+    ehr = TakesSlotsItself(schedule(), slot("a", 0), slot("b", 30), slot("c", 60, status="busy"))
+    with gateway(ehr) as opened:
+        ref = opened.create_appointment(request())
+        assert opened.capabilities.moves
+        for _ in range(2):
+            opened.move_appointment(move(ref, 30))
+            assert statuses(ehr) == {"a": FREE, "b": ("busy", []), "c": ("busy", [])}
+        with pytest.raises(TimeTaken):
+            opened.move_appointment(move(ref, 60))
+        opened.cancel_appointment(ref)
+    assert statuses(ehr) == {"a": FREE, "b": FREE, "c": ("busy", [])}
+
+
+def test_a_move_learns_that_a_server_takes_the_slots_itself():
+    ehr = TakesSlotsItself(
+        schedule(), slot("a", 0, status="busy"), slot("b", 30), slot("c", 60), appointment("a")
+    )
+    with gateway(ehr) as opened:
+        opened.move_appointment(move("Appointment/visit", 30))
+        assert not opened.capabilities.holds
+        opened.move_appointment(move("Appointment/visit", 60))
+    assert statuses(ehr) == {"a": FREE, "b": FREE, "c": ("busy", [])}
+
+
+def test_a_move_that_others_changes_kept_from_is_not_taken_for_that():
+    ehr = booked()
+
+    def contended(asked: httpx.Request, go_on: Callable[[httpx.Request], httpx.Response]) -> httpx.Response:
+        if asked.method == "PUT" and asked.url.path.endswith("Appointment/visit"):
+            ehr.put({**ehr.plain("Appointment/visit"), "comment": f"note {len(ehr.sent)}"})
+            return outcome(409, "conflict")
+        return go_on(asked)
+
+    ehr.trip = contended
+    with gateway(ehr) as opened:
+        with pytest.raises(EhrRejected):
+            opened.move_appointment(move("Appointment/visit", 60))
+        assert opened.capabilities.holds
+    assert statuses(ehr) == {"a": ("busy", OURS), "b": FREE, "c": FREE}
+    assert ehr.records["Appointment/visit"]["start"] == at(0)

@@ -379,3 +379,31 @@ def test_a_place_that_is_a_state_is_no_place_to_go_to():
     county = place("county", physicalType=WHOLE_STATE, address={"state": "CA", "district": "Fresno"})
     found = directory(person(), place(), state("CA"), county, calendar("Practitioner/ana"))
     assert [each.ref for each in found.locations] == ["Location/north"]
+
+
+@pytest.mark.parametrize("says", BOTH_WAYS)
+def test_a_room_is_found_at_the_house_it_is_part_of(says):
+    found = directory(
+        person(),
+        place("house", address={"city": "Fresno"}),
+        place("floor", partOf={"reference": "Location/house"}),
+        place("room", partOf={"reference": "Location/floor"}),
+        place("annex", partOf={"reference": "Location/house"}, address={"city": "Clovis"}),
+        place("lost", partOf={"reference": "Location/nowhere"}),
+        place("ring", partOf={"reference": "Location/ring"}),
+        *(
+            calendar("Practitioner/ana", f"Location/{key}", key=key)
+            for key in ("room", "house", "annex", "lost", "ring")
+        ),
+        says=says,
+    )
+    assert {each.ref.removeprefix("Schedule/"): each.location_ref for each in found.schedules} == {
+        "room": "Location/house",
+        "house": "Location/house",
+        "annex": "Location/annex",
+        "lost": "Location/lost",
+        "ring": "Location/ring",
+    }
+    assert {each.ref for each in found.locations} == {
+        f"Location/{key}" for key in ("house", "annex", "lost", "ring")
+    }
