@@ -95,6 +95,7 @@ class MedplumGateway(R4Gateway):
             moves=self._can_move(),
             subscriptions=True,
             days_per_slot_search=14,
+            calls_per_write=12,
         )
 
     def _can_move(self) -> bool:

@@ -54,6 +54,8 @@ class R4Gateway(SlotBooking):
             moves=(claims or bool(self._ehr_takes_slots)) and features.does("Appointment", "update"),
             subscriptions=features.does("Subscription", "create"),
             days_per_slot_search=14,
+            # Looking, turning two or three Slots, the Appointment, and what a lost race costs.
+            calls_per_write=8,
         )
 
     def _features(self) -> Features:

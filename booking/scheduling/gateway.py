@@ -26,7 +26,7 @@ class Capabilities:
     ``holds``: the EHR itself can keep a time before there is a visit. ``prevents_double_booking``: it refuses
     a second visit at one time. ``conditional_update``: it refuses a change to what has changed since it was
     read. ``moves``: a visit can be given another time and stay the same Appointment. ``subscriptions``: it
-    can tell us of changes.
+    can tell us of changes. ``calls_per_write``: how many calls, each with its own time, a write may take.
     """
 
     holds: bool = False
@@ -37,6 +37,7 @@ class Capabilities:
     moves: bool = False
     subscriptions: bool = False
     days_per_slot_search: int = 14
+    calls_per_write: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,7 @@ def test_what_an_r4_server_that_does_everything_is_trusted_with():
             moves=True,
             subscriptions=False,
             days_per_slot_search=14,
+            calls_per_write=8,
         )
 
 
@@ -107,7 +108,7 @@ def test_what_an_r4_server_that_does_everything_is_trusted_with():
     ],
 )  # fmt: skip
 def test_what_a_server_does_not_say_is_not_counted_on(says, less):
-    whole = Capabilities(True, True, True, True, True, True)
+    whole = Capabilities(True, True, True, True, True, True, calls_per_write=8)
     with gateway(clinic(says=says)) as opened:
         assert opened.capabilities == replace(whole, **dict.fromkeys(less, False))
 
@@ -116,9 +117,9 @@ def test_a_server_that_says_nothing_is_asked_again_soon_and_what_it_said_once_st
     ehr, clock = clinic(), StoppedClock()
     ehr.metadata_answers = [httpx.Response(503)] * 3
     with gateway(ehr, clock) as opened:
-        assert opened.capabilities == Capabilities()
+        assert opened.capabilities == Capabilities(calls_per_write=8)
         assert ehr.metadata_reads == 3
-        assert opened.capabilities == Capabilities()
+        assert opened.capabilities == Capabilities(calls_per_write=8)
         with pytest.raises(EhrUnavailable, match="not known yet"):
             opened.create_appointment(request())
         assert ehr.lines == []
