@@ -225,7 +225,9 @@ def _retry_after(answer: Answer) -> float | None:
     ``ratelimit-headers``: ``"requests";r=0;t=17``, where r is what is left and t the seconds until there is more)."""
     value = answer.headers.get("retry-after", "").strip()
     if not value and answer.status == 429:
-        waits = [float(t) for r, t in _QUOTA.findall(answer.headers.get("ratelimit", "")) if int(r) <= 0]
+        quotas = _QUOTA.findall(answer.headers.get("ratelimit", ""))
+        # A write may cost more than what is left, so that nothing is at 0 and it is refused all the same.
+        waits = [float(t) for r, t in quotas if int(r) <= 0] or [float(t) for _, t in quotas]
         return min(max(waits), _MAX_RETRY_AFTER_SECONDS) if waits else None
     if re.fullmatch(r"[0-9]{1,9}", value):
         return min(float(value), _MAX_RETRY_AFTER_SECONDS)

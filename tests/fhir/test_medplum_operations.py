@@ -306,15 +306,25 @@ def test_what_is_always_rolled_back_is_given_up_within_its_time():
     assert sum(clock.slept) < 10
 
 
-def test_a_quota_that_is_used_up_says_how_long_to_wait():
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ('"requests";r=59;t=60, "fhirInteractions";r=0;t=17', 17),
+        ('"requests";r=0;t=60, "fhirInteractions";r=0;t=17', 60),
+        # A write costs a hundred.
+        ('"requests";r=59;t=60, "fhirInteractions";r=38;t=17', 60),
+        ("", None),
+    ],
+)
+def test_a_quota_that_is_used_up_says_how_long_to_wait(header, seconds):
     throttled = httpx.Response(
         429,
         json={"resourceType": "OperationOutcome", "issue": [{"code": "throttled"}]},
-        headers={"RateLimit": '"requests";r=59;t=60, "fhirInteractions";r=0;t=17'},
+        headers={"RateLimit": header},
     )
     with opened(with_("POST $hold", throttled)) as medplum, pytest.raises(EhrUnavailable) as caught:
         medplum.hold_time(hold())
-    assert caught.value.retry_after_seconds == 17
+    assert caught.value.retry_after_seconds == seconds
 
 
 @pytest.mark.parametrize(
