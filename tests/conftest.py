@@ -27,8 +27,9 @@ from tests.rig.postgres import postgres as start_postgres
 from tests.rig.processes import clean_environment, free_port, temporary_directory
 from tests.rig.redis import Redis
 from tests.rig.redis import redis as start_redis
-from tests.rig.sandbox import SandboxControl
+from tests.rig.sandbox import SandboxControl, Sandboxes
 from tests.rig.sandbox import sandbox as start_sandbox
+from tests.rig.sandbox import sandboxes as start_sandboxes
 
 _POSTGRES_PORT = "TEST_RIG_POSTGRES_PORT"
 _owned = ExitStack()
@@ -92,6 +93,13 @@ def sandbox_server() -> Iterator[SandboxControl]:
     """The sandbox EHR; ask for ``sandbox`` instead to find it well behaved."""
     with start_sandbox() as control:
         yield control
+
+
+@pytest.fixture(scope="module")
+def sandboxes() -> Iterator[Sandboxes]:
+    """Sandboxes of every kind of manners, for one file of tests."""
+    with start_sandboxes() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

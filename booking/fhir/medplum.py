@@ -31,7 +31,7 @@ from .medplum_finding import Finding
 from .medplum_operations import HELD, Operations
 from .medplum_services import Services, is_kept_by_operations, service_refs
 from .r4 import R4Gateway
-from .r4_booking import time_of, time_of_move
+from .r4_booking import time_of
 from .r4_features import Features, Offered
 from .slot_claims import BUSY, Turn, is_ours, patching, taken
 from .standard import StandardGateway, check_search, days_at_the_practice, in_order, readable, written
@@ -239,7 +239,7 @@ class MedplumGateway(R4Gateway):
             logger.warning("a buffer was not given back: %s", failure)
 
     def move_appointment(self, move: AppointmentMove) -> None:
-        time = time_of_move(move)
+        time = HoldRequest.of(move)
         schedule = self._schedule(move.schedule_ref)
         appointment = self._client.read(move.appointment_ref, self._client.deadline()).resource
         was_kept = {

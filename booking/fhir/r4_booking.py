@@ -237,7 +237,7 @@ class SlotBooking(StandardGateway):
         if self._ehr_takes_slots:
             self._move_at_once(move, found)
             return
-        claim = self._claims.claim(time_of_move(move), BUSY)
+        claim = self._claims.claim(HoldRequest.of(move), BUSY)
         try:
             self._change(
                 move.appointment_ref,
@@ -263,7 +263,7 @@ class SlotBooking(StandardGateway):
 
     def _move_at_once(self, move: AppointmentMove, found: Version, *, learns: bool = False) -> None:
         """Where the server itself takes the new Slots and lets go of the old, or refuses."""
-        time = time_of_move(move)
+        time = HoldRequest.of(move)
         slots = self._claims.find(time)
         if slots is None:
             span = (
@@ -298,22 +298,4 @@ class SlotBooking(StandardGateway):
 def time_of(request: AppointmentRequest) -> HoldRequest:
     if not request.schedule_ref:
         raise EhrRejected("POST Appointment: not sent, it needs the schedule whose time it takes")
-    return HoldRequest(
-        booking_id=request.booking_id,
-        schedule_ref=request.schedule_ref,
-        practitioner_ref=request.practitioner_ref,
-        starts_at=request.starts_at,
-        ends_at=request.ends_at,
-        appointment_type=request.appointment_type,
-    )
-
-
-def time_of_move(move: AppointmentMove) -> HoldRequest:
-    return HoldRequest(
-        booking_id=move.booking_id,
-        schedule_ref=move.schedule_ref,
-        practitioner_ref=move.practitioner_ref,
-        starts_at=move.starts_at,
-        ends_at=move.ends_at,
-        appointment_type=move.appointment_type,
-    )
+    return HoldRequest.of(request)

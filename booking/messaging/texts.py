@@ -34,25 +34,28 @@ def _confirmation(booking: Booking, is_sms: bool) -> Text:
             f"{clinic}: your visit is booked for {when_of(booking)}. Details: {link} "
             f"To change it call {settings.CLINIC_PHONE}. Reply STOP to end texts."
         )
-    body = "\n".join(
-        (
-            f"{clinic}",
-            "",
-            "Your visit is booked.",
-            "",
-            f"When: {when_of(booking)}",
-            _how(booking),
-            "",
-            "See your visit, how to join and how to change it:",
-            link,
-            "",
-            f"Questions? Call {settings.CLINIC_PHONE}.",
-            "If this is an emergency, call 911.",
-            "",
-        )
+    lines = (
+        "See your visit, how to join and how to change it:",
+        link,
+        "",
+        f"Questions? Call {settings.CLINIC_PHONE}.",
     )
+    return _mail_with_visit(
+        booking,
+        "Your visit is booked.",
+        "When",
+        (*lines, "If this is an emergency, call 911."),
+        subject=f"{clinic}: your visit is booked",
+    )
+
+
+def _mail_with_visit(
+    booking: Booking, said: str, when_label: str, lines: tuple[str, ...], *, subject: str
+) -> Text:
+    """What happened, when and how the visit is, what to do; with the calendar file."""
+    head = (settings.CLINIC_NAME, "", said, "", f"{when_label}: {when_of(booking)}", _how(booking), "")
     attachment = ("visit.ics", calendar_file(booking), "text/calendar")
-    return Text(body, subject=f"{clinic}: your visit is booked", attachments=(attachment,))
+    return Text("\n".join((*head, *lines, "")), subject=subject, attachments=(attachment,))
 
 
 def _not_booked(booking: Booking, is_sms: bool) -> Text:
@@ -84,24 +87,19 @@ def _moved(booking: Booking, is_sms: bool) -> Text:
             f"{clinic}: your visit has been moved. It is now on {when_of(booking)}. Details: {link} "
             f"If that does not suit you, call {settings.CLINIC_PHONE}."
         )
-    body = "\n".join(
-        (
-            f"{clinic}",
-            "",
-            "The clinic has moved your visit.",
-            "",
-            f"It is now: {when_of(booking)}",
-            _how(booking),
-            "",
-            "See your visit and how to join:",
-            link,
-            "",
-            f"If that does not suit you, call {settings.CLINIC_PHONE}.",
-            "",
-        )
+    lines = (
+        "See your visit and how to join:",
+        link,
+        "",
+        f"If that does not suit you, call {settings.CLINIC_PHONE}.",
     )
-    attachment = ("visit.ics", calendar_file(booking), "text/calendar")
-    return Text(body, subject=f"{clinic}: your visit has been moved", attachments=(attachment,))
+    return _mail_with_visit(
+        booking,
+        "The clinic has moved your visit.",
+        "It is now",
+        lines,
+        subject=f"{clinic}: your visit has been moved",
+    )
 
 
 def _cancelled(booking: Booking, is_sms: bool) -> Text:

@@ -203,6 +203,18 @@ class HoldRequest:
     ends_at: datetime
     appointment_type: Coding
 
+    @classmethod
+    def of(cls, wanted: AppointmentRequest | AppointmentMove) -> HoldRequest:
+        """The time that a visit, or a move of one, will take."""
+        return cls(
+            booking_id=wanted.booking_id,
+            schedule_ref=wanted.schedule_ref,
+            practitioner_ref=wanted.practitioner_ref,
+            starts_at=wanted.starts_at,
+            ends_at=wanted.ends_at,
+            appointment_type=wanted.appointment_type,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class AppointmentRequest:

@@ -168,17 +168,6 @@ class Clinic:
             self.gateway._change(ref, lambda patient: {**patient, "active": False})
 
 
-def hold_request(request: AppointmentRequest) -> HoldRequest:
-    return HoldRequest(
-        booking_id=request.booking_id,
-        schedule_ref=request.schedule_ref,
-        practitioner_ref=request.practitioner_ref,
-        starts_at=request.starts_at,
-        ends_at=request.ends_at,
-        appointment_type=request.appointment_type,
-    )
-
-
 def move_of(request: AppointmentRequest, ref: str, slot: Slot) -> AppointmentMove:
     return AppointmentMove(
         appointment_ref=ref,

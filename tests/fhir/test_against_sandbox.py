@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from booking.fhir import EhrConfig, open_gateway
+from booking.fhir import open_gateway
 from booking.scheduling.errors import EhrFailure, EhrRejected, EhrUnavailable, OutcomeUnknown, TimeTaken
 from booking.scheduling.gateway import SchedulingGateway
 from booking.scheduling.terms import (
@@ -20,44 +20,25 @@ from booking.scheduling.terms import (
     AppointmentRequest,
     Coding,
     Directory,
-    PatientDetails,
     Slot,
 )
 from tests.rig.sandbox import SandboxControl
+
+from .contract import config_of, somebody
 
 OFFICE_VISIT = Coding("http://snomed.info/sct", "308335008", "Office visit")
 TELEHEALTH = Coding("http://snomed.info/sct", "448337001", "Telehealth")
 
 
-def config(sandbox: SandboxControl, **more: object) -> EhrConfig:
-    usual = {name.removeprefix("EHR_").lower(): value for name, value in sandbox.env.items()}
-    return EhrConfig(**usual | more)
-
-
 @pytest.fixture
 def gateway(sandbox: SandboxControl) -> Iterator[SchedulingGateway]:
-    with contextlib.closing(open_gateway(config(sandbox, read_seconds=1.0))) as opened:
+    with contextlib.closing(open_gateway(config_of(sandbox, read_seconds=1.0))) as opened:
         yield opened
 
 
 @pytest.fixture
 def directory(gateway: SchedulingGateway) -> Directory:
     return gateway.directory()
-
-
-def somebody(**more: object) -> PatientDetails:
-    usual: dict[str, object] = {
-        "identifier": uuid.uuid4(),
-        "given": "Noor",
-        "family": f"Test{uuid.uuid4().hex[:8]}",
-        "birth_date": date(1988, 2, 29),
-        "sex": "female",
-        "email": f"{uuid.uuid4().hex[:8]}@mail.example",
-        "mobile": "+15105550191",
-        "mobile_is_verified": True,
-        "zone": "America/Los_Angeles",
-    }
-    return PatientDetails(**usual | more)
 
 
 def free_slots(gateway: SchedulingGateway, schedule_ref: str, minutes: int = 30) -> list[Slot]:
@@ -304,7 +285,9 @@ def test_a_read_gives_up_on_a_fault_that_stays(sandbox, gateway, directory, kind
 
 def test_a_slow_read_ends_in_time(sandbox, directory):
     sandbox.faults(method="GET", type="Slot", kind="slow", times=None, delay_seconds=3)
-    with contextlib.closing(open_gateway(config(sandbox, total_seconds=1.0, connect_seconds=0.5))) as hurried:
+    with contextlib.closing(
+        open_gateway(config_of(sandbox, total_seconds=1.0, connect_seconds=0.5))
+    ) as hurried:
         started = time.monotonic()
         with pytest.raises(EhrUnavailable):
             free_slots(hurried, directory.schedules[0].ref)
@@ -321,7 +304,7 @@ def test_a_slow_read_ends_in_time(sandbox, directory):
 )
 def test_a_wrong_setting_is_told_in_words(sandbox, wrong, meaning):
     wrong = {name: f"{sandbox.url}{value}" if name == "token_url" else value for name, value in wrong.items()}
-    opened = open_gateway(config(sandbox, **wrong))
+    opened = open_gateway(config_of(sandbox, **wrong))
     with contextlib.closing(opened), pytest.raises(EhrRejected, match=meaning):
         opened.find_appointments(uuid.uuid4())
 

@@ -18,9 +18,10 @@ import pytest
 from booking.fhir import open_gateway
 from booking.scheduling.errors import EhrFailure
 from booking.scheduling.gateway import SchedulingGateway
+from booking.scheduling.terms import HoldRequest
 from tests.rig.sandbox import sandbox as start_sandbox
 
-from .contract import Clinic, config_of, hold_request, move_of, somebody
+from .contract import Clinic, config_of, move_of, somebody
 from .stand_in import StoppedClock
 
 MANNERS = ("canvas", "medplum", "r4")
@@ -85,7 +86,7 @@ def everything(clinic: Clinic) -> Iterator[Callable[[SchedulingGateway], object]
     yield lambda gateway: gateway.find_patient(person)
     yield lambda gateway: gateway.create_patient(person)
     yield lambda gateway: gateway.update_patient(visit.patient_ref, person)
-    held = hold_request(clinic.request(schedule, other, patient_ref=visit.patient_ref))
+    held = HoldRequest.of(clinic.request(schedule, other, patient_ref=visit.patient_ref))
     yield lambda gateway: gateway.hold_time(held)
     yield lambda gateway: gateway.release_time(held)
     yield lambda gateway: gateway.find_appointments(visit.booking_id, visit)

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from booking.scheduling.errors import EhrRejected, NotFound, TimeTaken
-from booking.scheduling.terms import AppointmentRecord, AppointmentRequest, ScheduleListing
-from tests.rig.sandbox import SandboxControl
-from tests.rig.sandbox import sandbox as start_sandbox
+from booking.scheduling.terms import AppointmentRecord, AppointmentRequest, HoldRequest, ScheduleListing
+from tests.rig.sandbox import Sandboxes
 
 from .contract import (
     LIVE,
     Clinic,
     Ehr,
     clinic_at,
-    hold_request,
     live_clinic,
     live_is_set,
     move_of,
@@ -72,21 +70,8 @@ EHRS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def sandboxes() -> Iterator[dict[str, SandboxControl]]:
-    """A sandbox for each kind of manners, started when first asked for."""
-    with ExitStack() as running:
-
-        class Started(dict[str, SandboxControl]):
-            def __missing__(self, manners: str) -> SandboxControl:
-                self[manners] = running.enter_context(start_sandbox(manners))
-                return self[manners]
-
-        yield Started()
-
-
 @pytest.fixture(scope="module", params=[*EHRS, *(["live"] if live_is_set() else [])], ids=str)
-def clinic(request: pytest.FixtureRequest, sandboxes: dict[str, SandboxControl]) -> Iterator[Clinic]:
+def clinic(request: pytest.FixtureRequest, sandboxes: Sandboxes) -> Iterator[Clinic]:
     if request.param == "live":
         with live_clinic() as found:
             yield found
@@ -330,7 +315,7 @@ def test_a_move_to_a_time_that_is_taken_leaves_the_visit_where_it_was(clinic):
 
 
 def test_a_held_time_is_kept_for_its_booking_and_becomes_its_visit(clinic, visit):
-    held = hold_request(visit)
+    held = HoldRequest.of(visit)
     if not clinic.gateway.capabilities.holds:
         with pytest.raises(EhrRejected):
             clinic.gateway.hold_time(held)
@@ -352,7 +337,7 @@ def test_a_held_time_is_kept_for_its_booking_and_becomes_its_visit(clinic, visit
 
 
 def test_a_hold_is_given_back_and_the_time_is_anybodys(clinic, visit):
-    held = hold_request(visit)
+    held = HoldRequest.of(visit)
     if clinic.gateway.capabilities.holds:
         clinic.gateway.hold_time(held)
     for _ in range(2):

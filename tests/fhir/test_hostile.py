@@ -18,9 +18,10 @@ import pytest
 
 from booking.scheduling.errors import EhrFailure, EhrRejected, EhrUnavailable, OutcomeUnknown
 from booking.scheduling.gateway import SchedulingGateway
+from booking.scheduling.terms import HoldRequest
 
 from . import documents
-from .contract import hold_request, move_of, somebody
+from .contract import move_of, somebody
 from .documents import bundle
 from .raw_server import Behavior, cut, drip, reply, served
 
@@ -54,7 +55,7 @@ VERBS: dict[str, Verb] = {
     "move_appointment": lambda gateway: gateway.move_appointment(
         move_of(REQUEST, REF, documents.free_slot(SLOT_AT))
     ),
-    "hold_time": lambda gateway: gateway.hold_time(hold_request(REQUEST)),
+    "hold_time": lambda gateway: gateway.hold_time(HoldRequest.of(REQUEST)),
 }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -18,11 +18,10 @@ from booking.fhir import open_gateway, resources
 from booking.fhir.wire import Clock
 from booking.scheduling.errors import EhrFailure, EhrRejected, EhrUnavailable, OutcomeUnknown
 from booking.scheduling.gateway import SchedulingGateway
-from booking.scheduling.terms import AppointmentMove, AppointmentRequest
-from tests.rig.sandbox import SandboxControl
-from tests.rig.sandbox import sandbox as start_sandbox
+from booking.scheduling.terms import AppointmentMove, AppointmentRequest, HoldRequest
+from tests.rig.sandbox import Sandboxes
 
-from .contract import Clinic, clinic_at, hold_request, move_of
+from .contract import Clinic, clinic_at, move_of
 from .test_races import EHRS, slots_around, standing
 
 MOST_WRITES = 12
@@ -76,11 +75,11 @@ def book(case: Case, gateway: SchedulingGateway) -> None:
 
 
 def hold(case: Case, gateway: SchedulingGateway) -> None:
-    gateway.hold_time(hold_request(case.request))
+    gateway.hold_time(HoldRequest.of(case.request))
 
 
 def release(case: Case, gateway: SchedulingGateway) -> None:
-    gateway.release_time(hold_request(case.request))
+    gateway.release_time(HoldRequest.of(case.request))
 
 
 def cancel(case: Case, gateway: SchedulingGateway) -> None:
@@ -143,23 +142,10 @@ VERBS: dict[str, tuple[Step, Step, Callable[[Case], None]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def sandboxes() -> Iterator[Callable[[str], SandboxControl]]:
-    with ExitStack() as running:
-        started: dict[str, SandboxControl] = {}
-
-        def get(manners: str) -> SandboxControl:
-            if manners not in started:
-                started[manners] = running.enter_context(start_sandbox(manners=manners))
-            return started[manners]
-
-        yield get
-
-
 # What 5.1.13 does here, the later one does too.
 @pytest.fixture(scope="module", params=[ehr for ehr in EHRS if "5.1.13" not in ehr.name], ids=str)
-def clinic(request: pytest.FixtureRequest, sandboxes: Callable[[str], SandboxControl]) -> Iterator[Clinic]:
-    sandbox = sandboxes(request.param.manners)
+def clinic(request: pytest.FixtureRequest, sandboxes: Sandboxes) -> Iterator[Clinic]:
+    sandbox = sandboxes[request.param.manners]
     sandbox.reset()
     if request.param.manners == "medplum":
         # This is more in a minute than Medplum lets one client do.

@@ -11,11 +11,11 @@ import pytest
 
 from booking.fhir import resources
 from booking.scheduling.errors import EhrFailure, EhrUnavailable
-from booking.scheduling.terms import AppointmentRequest
+from booking.scheduling.terms import AppointmentRequest, HoldRequest
 from tests.rig.sandbox import SandboxControl
 from tests.rig.sandbox import sandbox as start_sandbox
 
-from .contract import Clinic, Ehr, clinic_at, hold_request
+from .contract import Clinic, Ehr, clinic_at
 from .test_races import is_computed, slots_around, standing
 
 
@@ -79,7 +79,7 @@ def test_the_rest_that_an_old_book_made_on_its_own_is_cleared_away(clinic):
         ("schedule", request.schedule_ref),
     ]
     service = clinic.gateway._finding.service(
-        clinic.gateway._schedule(request.schedule_ref), hold_request(request)
+        clinic.gateway._schedule(request.schedule_ref), HoldRequest.of(request)
     )
     params.append(("service-type-reference", service.ref))
     proposed = client.fetch("Appointment/$find", client.deadline(), params).resource
@@ -119,7 +119,7 @@ def test_a_visit_that_is_booked_and_given_up_at_once_is_one_or_the_other(clinic)
     """$confirm against $cancel, which Medplum answers with a deadlock more often than not."""
     for _ in range(6):
         request = clinic.visit()
-        held = hold_request(request)
+        held = HoldRequest.of(request)
         clinic.gateway.hold_time(held)
         gate = threading.Barrier(2)
 

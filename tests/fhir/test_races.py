@@ -20,11 +20,10 @@ from booking.fhir import open_gateway, r4_writers, resources
 from booking.fhir.slot_claims import taken
 from booking.scheduling.errors import EhrFailure, TimeTaken
 from booking.scheduling.gateway import SchedulingGateway
-from booking.scheduling.terms import AppointmentRequest, ScheduleListing
-from tests.rig.sandbox import SandboxControl
-from tests.rig.sandbox import sandbox as start_sandbox
+from booking.scheduling.terms import AppointmentRequest, HoldRequest, ScheduleListing
+from tests.rig.sandbox import Sandboxes
 
-from .contract import Clinic, Ehr, clinic_at, hold_request, move_of
+from .contract import Clinic, Ehr, clinic_at, move_of
 
 RACERS = 20
 T = TypeVar("T")
@@ -53,22 +52,9 @@ EHRS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def sandboxes() -> Iterator[Callable[[str], SandboxControl]]:
-    with ExitStack() as running:
-        started: dict[str, SandboxControl] = {}
-
-        def get(manners: str) -> SandboxControl:
-            if manners not in started:
-                started[manners] = running.enter_context(start_sandbox(manners=manners))
-            return started[manners]
-
-        yield get
-
-
 @pytest.fixture(params=EHRS, ids=str)
-def clinic(request: pytest.FixtureRequest, sandboxes: Callable[[str], SandboxControl]) -> Iterator[Clinic]:
-    sandbox = sandboxes(request.param.manners)
+def clinic(request: pytest.FixtureRequest, sandboxes: Sandboxes) -> Iterator[Clinic]:
+    sandbox = sandboxes[request.param.manners]
     sandbox.reset()
     with clinic_at(sandbox, request.param) as found:
         yield found
@@ -150,7 +136,7 @@ def assert_one_visit_holds_the_time(clinic: Clinic, requests: list[AppointmentRe
 
 def naive(gateway: SchedulingGateway, request: AppointmentRequest, gate: threading.Barrier) -> str:
     """Look, create, mark: everybody has looked before anybody creates."""
-    slots = gateway._claims.find(hold_request(request))
+    slots = gateway._claims.find(HoldRequest.of(request))
     gate.wait()
     if slots is None:
         raise TimeTaken("taken")
@@ -165,7 +151,7 @@ def naive(gateway: SchedulingGateway, request: AppointmentRequest, gate: threadi
 
 @pytest.mark.parametrize("manners", ["r4", "medplum"])
 def test_the_usual_way_makes_more_than_one(sandboxes, manners):
-    sandbox = sandboxes(manners)
+    sandbox = sandboxes[manners]
     sandbox.reset()
     with clinic_at(sandbox, Ehr(manners, manners, {}, PATIENT, has_slots)) as clinic:
         requests = racers(clinic, 5)
@@ -207,16 +193,16 @@ def test_twenty_processes_that_book_one_time_make_one_visit(clinic):
 def test_twenty_who_hold_one_time_keep_one_hold_that_becomes_the_visit(clinic):
     requests = racers(clinic)
     if not clinic.gateway.capabilities.holds:
-        results = at_once([lambda one=one: clinic.gateway.hold_time(hold_request(one)) for one in requests])
+        results = at_once([lambda one=one: clinic.gateway.hold_time(HoldRequest.of(one)) for one in requests])
         assert kinds(results) == {"EhrRejected": RACERS}
         assert clinic.is_free(requests[0])
         return
-    results = at_once([lambda one=one: clinic.gateway.hold_time(hold_request(one)) for one in requests])
+    results = at_once([lambda one=one: clinic.gateway.hold_time(HoldRequest.of(one)) for one in requests])
     assert kinds(results) == {"made": 1, "TimeTaken": RACERS - 1}
     winner = requests[results.index(None)]
     for loser in requests:
         if loser is not winner:
-            clinic.gateway.release_time(hold_request(loser))
+            clinic.gateway.release_time(HoldRequest.of(loser))
     clinic.gateway.create_appointment(winner)
     assert_one_visit_holds_the_time(clinic, requests)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,8 +17,7 @@ from booking.scheduling.errors import Refusal
 from booking.scheduling.lifecycle import BookingState
 from booking.scheduling.terms import ScheduleListing
 from tests import factories
-from tests.rig.sandbox import SandboxControl
-from tests.rig.sandbox import sandbox as start_sandbox
+from tests.rig.sandbox import SandboxControl, Sandboxes
 
 from .conftest import Clinic
 from .test_two_patients_one_time import all_at_once
@@ -30,24 +28,12 @@ EHRS = ("canvas", "r4", "medplum by Slots", "medplum by operations")
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(scope="module")
-def servers() -> Iterator[dict[str, SandboxControl]]:
-    with ExitStack() as running:
-
-        class Started(dict[str, SandboxControl]):
-            def __missing__(self, manners: str) -> SandboxControl:
-                self[manners] = running.enter_context(start_sandbox(manners))
-                return self[manners]
-
-        yield Started()
-
-
 @pytest.fixture(params=EHRS)
 def clinic(
-    request: pytest.FixtureRequest, transactional_db: None, servers: dict[str, SandboxControl], settings: Any
+    request: pytest.FixtureRequest, transactional_db: None, sandboxes: Sandboxes, settings: Any
 ) -> Iterator[Clinic]:
     manners, _, way = request.param.partition(" by ")
-    sandbox = servers[manners]
+    sandbox = sandboxes[manners]
     sandbox.reset()
     for name, value in sandbox.env.items():
         setattr(settings, name, value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -150,3 +150,22 @@ def sandbox(manners: str = "canvas", jwks: Path | None = None) -> Iterator[Sandb
                 yield client
             finally:
                 client.close()
+
+
+class Sandboxes:
+    """A sandbox for each set of manners, started when first asked for, and never twice."""
+
+    def __init__(self, running: ExitStack) -> None:
+        self._running = running
+        self._started: dict[str, SandboxControl] = {}
+
+    def __getitem__(self, manners: str) -> SandboxControl:
+        if manners not in self._started:
+            self._started[manners] = self._running.enter_context(sandbox(manners))
+        return self._started[manners]
+
+
+@contextmanager
+def sandboxes() -> Iterator[Sandboxes]:
+    with ExitStack() as running:
+        yield Sandboxes(running)
