@@ -22,7 +22,14 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if "build" in service]
 SECRET = re.compile(r"SECRET|PASSWORD|TOKEN$|_KEY")
-OPTIONAL_SECRETS = {"EMAIL_HOST_PASSWORD", "SMS_AUTH_TOKEN"}
+# The EHR wants one of two; the settings stop the start without it (tests/test_settings.py).
+OPTIONAL_SECRETS = {
+    "EMAIL_HOST_PASSWORD",
+    "SMS_AUTH_TOKEN",
+    "EHR_CLIENT_SECRET",
+    "EHR_PRIVATE_KEY",
+    "EHR_KEY_ID",
+}
 
 CLINIC = {
     "CLINIC_NAME": "Juniper Health",

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.rig.processes import ROOT, clean_environment
 
@@ -56,9 +58,25 @@ def test_missing_setting_stops_the_start_with_its_name(name: str) -> None:
     assert done.stderr.startswith(f"The portal cannot start: Set {name}. ")
 
 
+def test_signing_in_with_a_key_asks_for_the_key_and_not_for_a_secret() -> None:
+    signed = {"EHR_AUTH_METHOD": "private_key_jwt", "EHR_CLIENT_SECRET": None}
+    done = run("manage.py", "check", **signed)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The portal cannot start: Set EHR_PRIVATE_KEY. ")
+    done = run("manage.py", "check", **signed, EHR_PRIVATE_KEY="not a key")
+    assert done.returncode == 1
+    assert "private_key: is not a private key in PEM form" in done.stderr
+    assert "not a key" not in done.stderr
+    key = ec.generate_private_key(ec.SECP384R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    assert run("manage.py", "check", **signed, EHR_PRIVATE_KEY=key.decode()).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
+        ("EHR_AUTH_METHOD", "magic", "EHR_AUTH_METHOD is “magic”."),
         ("PORTAL_MODE", "prod", "PORTAL_MODE is “prod”. Set it to one of: production, demo, test."),
         ("SECRET_KEY", "short", "SECRET_KEY is too short or too plain. Use at least 50 random characters."),
         ("SECRET_KEY", "a" * 60, "SECRET_KEY is too short or too plain. Use at least 50 random characters."),
