@@ -20,7 +20,7 @@ _is_free = hold_slot.is_free
 def _is_free_and_slow(*args: Any, **kwargs: Any) -> bool:
     """The gap between looking and writing, held open as a busy server would."""
     found = _is_free(*args, **kwargs)
-    time.sleep(0.05)
+    time.sleep(1.5)
     return found
 
 
