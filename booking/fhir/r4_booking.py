@@ -5,6 +5,7 @@ made. Where Slots cannot be turned on condition, no promise is given; where the 
 from __future__ import annotations
 
 import logging
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -42,9 +43,9 @@ class SlotBooking(StandardGateway):
         # Whether the server turns Slots itself; learned from the first Appointment made.
         self._ehr_takes_slots: bool | None = None
 
+    @abstractmethod
     def _features(self) -> Features:
         """What the server said last that it does; nothing at all when it never said."""
-        raise NotImplementedError
 
     def _turn(self) -> Turn:
         return replacing(self._client, with_condition=lambda: self._features().of("Slot").is_versioned)

@@ -6,6 +6,7 @@ A dialect inherits from here and adds its own way with slots, holds and writes t
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from email.utils import parsedate_to_datetime
@@ -40,7 +41,7 @@ _PHOTO_MAGIC = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"
 _T = TypeVar("_T")
 
 
-class StandardGateway:
+class StandardGateway(ABC):
     """Thread-safe; make one and keep it. A verb ends within its configured time, a verb of several writes
     within that for each."""
 
@@ -53,8 +54,8 @@ class StandardGateway:
         self._client = client
 
     @property
-    def capabilities(self) -> Capabilities:
-        raise NotImplementedError
+    @abstractmethod
+    def capabilities(self) -> Capabilities: ...
 
     def close(self) -> None:
         self._client.close()
