@@ -11,8 +11,16 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
+from booking.scheduling.errors import EhrRejected
 from booking.scheduling.gateway import Capabilities
-from booking.scheduling.terms import AppointmentMove, AppointmentRequest, Coding, Directory, Slot
+from booking.scheduling.terms import (
+    AppointmentMove,
+    AppointmentRequest,
+    Coding,
+    Directory,
+    HoldRequest,
+    Slot,
+)
 
 from . import canvas_directory, listings, resources, writers
 from .client import EhrClient, Version
@@ -123,6 +131,12 @@ class CanvasGateway(StandardGateway):
             and earliest <= slot.starts_at < latest
         }
         return in_order(free)
+
+    def hold_time(self, request: HoldRequest) -> None:
+        raise EhrRejected("the EHR keeps no holds")
+
+    def release_time(self, request: HoldRequest) -> None:
+        """Nothing to give back where nothing is held."""
 
     def create_appointment(self, request: AppointmentRequest) -> str:
         appointment = written(

@@ -21,7 +21,6 @@ from booking.scheduling.gateway import Capabilities, Examination
 from booking.scheduling.terms import (
     AppointmentRecord,
     AppointmentRequest,
-    HoldRequest,
     PatientDetails,
     Slot,
 )
@@ -200,12 +199,6 @@ class StandardGateway(ABC):
     def _condition(self, version: Version) -> dict[str, str]:
         """The header that makes an update fail if the record is not as it was when it was read."""
         return {"If-Match": version.etag} if version.etag else {}
-
-    def hold_time(self, request: HoldRequest) -> None:
-        raise EhrRejected("the EHR keeps no holds")
-
-    def release_time(self, request: HoldRequest) -> None:
-        """Nothing to give back where nothing is held."""
 
     def find_appointments(
         self, booking_id: UUID, like: AppointmentRequest | None = None
