@@ -126,10 +126,10 @@ def _clock(skew: float | None, report: EhrReport) -> None:
 
 def _capabilities(capabilities: Capabilities, report: EhrReport) -> None:
     found = {each.name: getattr(capabilities, each.name) for each in fields(capabilities)}
-    days = found.pop("days_per_slot_search")
-    has = [name.replace("_", " ") for name, is_there in found.items() if is_there]
-    lacks = [name.replace("_", " ") for name, is_there in found.items() if not is_there]
-    report.add(Level.OK, "capabilities", f"Has: {', '.join(has) or 'none'}. {days} days in one slot search.")
+    has = [name.replace("_", " ") for name, value in found.items() if value is True]
+    lacks = [name.replace("_", " ") for name, value in found.items() if value is False]
+    days = f"{capabilities.days_per_slot_search} days in one slot search"
+    report.add(Level.OK, "capabilities", f"Has: {', '.join(has) or 'none'}. {days}.")
     if lacks:
         report.add(Level.OK, "capabilities", f"Does without: {', '.join(lacks)}.")
     if not capabilities.appointment_identifier_search:
@@ -230,8 +230,8 @@ def _schedules(directory: Directory, report: EhrReport) -> list[ScheduleListing]
         report.add(
             Level.ERROR if not mapped else Level.WARNING,
             "locations",
-            f"{words} Unmatched: {_some([f'{key} ({count} schedules)' for key, count in unmapped.most_common()])}.",
-            "In the admin, give the location that is meant this key.",
+            f"{words} Unmatched: {_some([f'{key} (in {count})' for key, count in unmapped.most_common()])}.",
+            "Say which location is meant, under “Readings of the directory” in the admin.",
         )
     else:
         report.add(Level.OK, "locations", words)

@@ -52,6 +52,11 @@ def test_a_canvas_that_is_as_it_should_be(clinic, clock):
     assert licenses.words.endswith("Without: Procedure Room A.")
     assert about(found, "locations")[0].words == "82 of 82 schedules map to a location."
     assert all(finding.remedy for finding in found.findings if finding.level is not Level.OK)
+    assert [finding.words for finding in about(found, "capabilities")] == [
+        "Has: appointment identifier search, patient identifier search, conditional update, moves. "
+        "14 days in one slot search.",
+        "Does without: holds, prevents double booking, subscriptions.",
+    ]
 
 
 def test_reading_is_all_it_does(clinic, clock):
