@@ -67,8 +67,11 @@ def _record(booking: Booking, settled_at: datetime | None) -> None:
     booking.ehr_hold_settled_at = settled_at
 
 
-def give_back(booking: Booking) -> bool:
-    """Give back what the EHR may keep for a booking that is over; False when the EHR did not do it now."""
+def give_back(booking: Booking, *, now: datetime) -> bool:
+    """Give back what the EHR may keep for a booking; False when the EHR did not do it now.
+
+    A hold whose asking got no answer may appear later still: then it stays on record, to be given back once more.
+    """
     try:
         ehr.gateway().release_time(_request(booking))
     except EhrFailure as error:
@@ -76,16 +79,16 @@ def give_back(booking: Booking) -> bool:
             "hold not given back: %s (status %s, EHR id %s)", error, error.status, error.correlation_id
         )
         return False
-    _record(booking, None)
+    if booking.ehr_hold_settled_at is not None and booking.ehr_hold_settled_at <= now:
+        _record(booking, None)
     board.mark_stale([booking.schedule.ehr_ref])
     return True
 
 
-def give_back_own(bookings: Iterable[Booking]) -> None:
+def give_back_own(bookings: Iterable[Booking], *, now: datetime) -> None:
     """Before a visitor chooses: what the EHR still keeps for their earlier holds must not look taken to them."""
     for booking in bookings:
-        if booking.ehr_hold_settled_at is not None:
-            give_back(booking)
+        give_back(booking, now=now)
 
 
 def give_back_due(*, now: datetime) -> int:
@@ -98,7 +101,7 @@ def give_back_due(*, now: datetime) -> int:
     )
     given = 0
     for booking in due:
-        if give_back(booking):
+        if give_back(booking, now=now):
             given += 1
         else:
             # Others first next time: one that the EHR will not take back must not stand in everybody's way.

@@ -171,7 +171,7 @@ def hold(visit: Visit, choice: Choice, *, visitor: Visitor, now: datetime) -> Bo
         if booking.is_live_hold(now) and _is_same(booking, visit, choice):
             return booking
     own = [booking.pk for booking in mine]
-    ehr_holds.give_back_own(_kept_nearby(visitor, choice))
+    ehr_holds.give_back_own(_kept_nearby(visitor, choice), now=now)
     try:
         offer = check_offer(visit, choice, now=now, apart_from=own)
     except Refusal:

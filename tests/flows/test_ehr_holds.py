@@ -73,7 +73,7 @@ def test_nobody_else_at_the_ehr_can_take_a_held_time_and_without_the_hold_they_c
     somebody_elses = replace(ehr_holds._request(held), booking_id=uuid4())
     with pytest.raises(TimeTaken):
         ehr.gateway().hold_time(somebody_elses)
-    assert ehr_holds.give_back(held)
+    assert ehr_holds.give_back(held, now=clock())
     ehr.gateway().hold_time(somebody_elses)
     assert slots(clinic, held) == []
 
@@ -110,7 +110,7 @@ def test_asking_late_is_refused_too(clinic, visitor, clock, monkeypatch):
     other = hold(clinic, factories.visitor(), clock(), choice=choice)
     kept = ehr_holds._request(other)
     assert hold_slot.release(other)
-    ehr_holds.give_back(other)
+    ehr_holds.give_back(other, now=clock())
     look = type(gateway).free_slots
 
     def look_and_lose(self: Any, *args: Any, **options: Any) -> Any:
@@ -164,6 +164,21 @@ def test_a_hold_without_an_answer_rests_before_it_is_given_back(clinic, visitor,
     time.sleep(1.2)
     assert ehr_holds.give_back_due(now=clock()) == 1
     assert slots(clinic, held) == []
+
+
+def test_choosing_again_before_the_answer_is_settled_loses_no_track_of_it(clinic, visitor, clock, settings):
+    """The first asking is carried out after the second hold stands: it must still be given back."""
+    settings.EHR_READ_SECONDS = 0.5
+    earlier, *_, later = clinic.free()[:8]
+    assert later.starts_at - earlier.ends_at < timedelta(days=1)
+    clinic.sandbox.faults(method="PUT", type="Slot", kind="commit-late", times=1, delay_seconds=2)
+    first = hold(clinic, visitor, clock(), choice=clinic.choice(later.starts_at))
+    hold(clinic, visitor, clock(), choice=clinic.choice(earlier.starts_at))
+    time.sleep(2.2)
+    assert slots(clinic, first) != []
+    clock.tick(confirm_booking.longest_write().total_seconds() + 1)
+    assert ehr_holds.give_back_due(now=clock()) == 1
+    assert slots(clinic, first) == []
 
 
 def test_an_ehr_that_is_away_does_not_stop_a_hold_and_is_asked_again_later(clinic, visitor, clock):
