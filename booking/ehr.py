@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 from django.conf import settings
 
 from booking.fhir import EhrConfig, correlation_id, open_gateway
 from booking.scheduling.gateway import SchedulingGateway
 
-__all__ = ["configured", "correlation_id", "gateway"]
+__all__ = ["configured", "correlation_id", "gateway", "longest_write"]
 
 _gateways: dict[EhrConfig, SchedulingGateway] = {}
 _lock = threading.Lock()
@@ -45,3 +46,9 @@ def gateway() -> SchedulingGateway:
         if config not in _gateways:
             _gateways[config] = open_gateway(config)
         return _gateways[config]
+
+
+def longest_write() -> timedelta:
+    """After so long a write that went out has surely ended, and what came of it can be seen."""
+    calls = gateway().capabilities.calls_per_write
+    return timedelta(seconds=calls * settings.EHR_TOTAL_SECONDS + settings.EHR_REST_SECONDS)

@@ -34,8 +34,6 @@ from .standard import (
     written,
 )
 
-CANCELLED = frozenset({"cancelled", "entered-in-error"})
-
 
 class CanvasGateway(StandardGateway):
     consent_url = "http://schemas.canvasmedical.com/fhir/extensions/has-consent"
@@ -167,13 +165,13 @@ class CanvasGateway(StandardGateway):
 def _cancelled(appointment: Mapping[str, Any]) -> dict[str, Any]:
     return (
         {**appointment}
-        if resources.text(appointment.get("status")) in CANCELLED
+        if resources.text(appointment.get("status")) in resources.CANCELLED
         else {**appointment, "status": "cancelled"}
     )
 
 
 def _moved(appointment: Mapping[str, Any], move: AppointmentMove) -> dict[str, Any]:
-    if resources.text(appointment.get("status")) in CANCELLED:
+    if resources.text(appointment.get("status")) in resources.CANCELLED:
         raise ValueError("it is cancelled")
     if move.ends_at <= move.starts_at:
         raise ValueError("an appointment ends after it starts")

@@ -77,9 +77,9 @@ class EhrClient:
         """For asking the server about itself on somebody else's behalf, who must not wait long for that."""
         return self.deadline(min(_PROBE_SECONDS, self._total_seconds))
 
-    @property
-    def base_url(self) -> httpx.URL:
-        return self._base
+    def is_own(self, url: httpx.URL) -> bool:
+        """Whether an address is at the EHR's own origin, and carries no user name that says otherwise."""
+        return _origin(url) == _origin(self._base) and not url.userinfo
 
     @property
     def clock(self) -> Clock:
@@ -266,7 +266,7 @@ class EhrClient:
         more: Mapping[str, str] | None,
     ) -> Answer | NoAnswer:
         # The only line of the package that shows the token to anyone, so the origin is checked here too.
-        if _origin(url) != _origin(self._base) or url.userinfo:
+        if not self.is_own(url):
             raise EhrRejected(f"{method} {kind}: refused to send our token to another origin")
         headers = {"Accept": self._media_type, **(more or {}), "Authorization": f"Bearer {token}"}
         if content is None:

@@ -220,7 +220,7 @@ class MedplumGateway(R4Gateway):
         kept = [
             schedule for ref in sorted(schedules) if is_kept_by_operations(schedule := self._schedule(ref))
         ]
-        is_cancelled = resources.text(appointment.get("status")) in r4_writers.CANCELLED
+        is_cancelled = resources.text(appointment.get("status")) in resources.CANCELLED
         if len(kept) != len(schedules) or (not schedules and not service_refs(appointment)):
             super().cancel_appointment(appointment_ref)
             return

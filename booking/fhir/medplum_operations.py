@@ -54,7 +54,7 @@ class Operations:
         """The pending Appointment, or the visit that it has become, and whether it is new. Raises ``TimeTaken``."""
         own = self.own(time)
         if standing := [
-            each for each in own if resources.text(each.get("status")) not in r4_writers.CANCELLED | HELD
+            each for each in own if resources.text(each.get("status")) not in resources.CANCELLED | HELD
         ]:
             return standing[0], False
         if held := _held_at(own, time):
@@ -62,7 +62,7 @@ class Operations:
         proposal = self._finding.proposal(schedule, time)
         if proposal is None:
             raise TimeTaken("POST Appointment $hold: not sent, the time is no longer free")
-        asked = medplum_writers.with_appointment(medplum_writers.marked(proposal, time.booking_id))
+        asked = medplum_writers.with_appointment(r4_writers.marked(proposal, time.booking_id))
         try:
             answer = perform(self._client, "Appointment/$hold", asked)
         except EhrRejected as refusal:
@@ -137,7 +137,7 @@ class Operations:
                 status = self._status(ref)
                 if status == "booked":
                     return
-                if status in r4_writers.CANCELLED:
+                if status in resources.CANCELLED:
                     # Somebody swept it up; another create makes another hold.
                     raise EhrUnavailable("POST Appointment $confirm: the hold is gone") from None
                 if refusal.status != 404:
@@ -161,7 +161,7 @@ class Operations:
         own = [
             each
             for each in self.own(time)
-            if resources.text(each.get("status")) not in r4_writers.CANCELLED | HELD
+            if resources.text(each.get("status")) not in resources.CANCELLED | HELD
         ]
         if own := own or self.unmarked(request):
             return self._complete(resources.own_reference(own[0]), request)
@@ -174,7 +174,7 @@ class Operations:
             if self._lacks.get("book an Appointment", lambda: False):
                 answer = perform(self._client, path, by_slots)
             else:
-                whole = medplum_writers.marked(medplum_writers.completed(proposal, request), time.booking_id)
+                whole = r4_writers.marked(medplum_writers.completed(proposal, request), time.booking_id)
                 said = send(self._client, path, medplum_writers.with_appointment(whole))
                 assert said is not None
                 if asks_for_slots(said):
@@ -190,7 +190,7 @@ class Operations:
 
     def _complete(self, ref: str, request: AppointmentRequest) -> str:
         def whole(found: Json) -> Json:
-            return medplum_writers.marked(medplum_writers.completed(found, request), request.booking_id)
+            return r4_writers.marked(medplum_writers.completed(found, request), request.booking_id)
 
         try:
             self._records._change(ref, whole)
@@ -226,10 +226,10 @@ class Operations:
                 self._client,
                 f"{ref}/$cancel",
                 NOTHING,
-                is_done=lambda: self._status(ref) in r4_writers.CANCELLED,
+                is_done=lambda: self._status(ref) in resources.CANCELLED,
             )
         except EhrRejected as refusal:
-            if self._status(ref) in r4_writers.CANCELLED:
+            if self._status(ref) in resources.CANCELLED:
                 return
             # "Loading slots failed": one of its Slots is gone. What $cancel does is then done by hand, as it is where
             # there is no $cancel.
@@ -271,7 +271,7 @@ class Operations:
         try:
             self._records._change(
                 move.appointment_ref,
-                lambda found: medplum_writers.marked(r4_writers.relocated(found, move), move.booking_id),
+                lambda found: r4_writers.marked(r4_writers.relocated(found, move), move.booking_id),
             )
         except EhrFailure as failure:
             # The visit has its new time already.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 from booking.scheduling.terms import AppointmentMove, AppointmentRequest
 
@@ -12,14 +11,6 @@ from . import r4_writers, resources, writers
 from .medplum_services import Service
 
 Json = dict[str, Any]
-
-
-def marked(appointment: Mapping[str, Any], booking_id: UUID) -> Json:
-    """With the booking's identifier."""
-    if booking_id in resources.booking_ids(appointment):
-        return {**appointment}
-    mark = {"system": resources.BOOKING_SYSTEM, "value": str(booking_id)}
-    return {**appointment, "identifier": [*resources.mappings(appointment.get("identifier")), mark]}
 
 
 def completed(appointment: Mapping[str, Any], request: AppointmentRequest) -> Json:

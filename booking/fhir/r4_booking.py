@@ -90,7 +90,7 @@ class SlotBooking(StandardGateway):
         return [
             record
             for record in found
-            if request.booking_id in record.booking_ids and record.status not in r4_writers.CANCELLED
+            if request.booking_id in record.booking_ids and record.status not in resources.CANCELLED
         ]
 
     def create_appointment(self, request: AppointmentRequest) -> str:
@@ -185,7 +185,7 @@ class SlotBooking(StandardGateway):
 
     def cancel_appointment(self, appointment_ref: str) -> None:
         found = self._client.read(appointment_ref, self._client.deadline())
-        was_live = resources.text(found.resource.get("status")) not in r4_writers.CANCELLED
+        was_live = resources.text(found.resource.get("status")) not in resources.CANCELLED
         self._change(appointment_ref, r4_writers.cancelled, read=found)
         try:
             self._free(found.resource, unmarked_too=was_live)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 from booking.scheduling.terms import AppointmentMove, AppointmentRequest
 
 from . import resources, writers
 from .resources import BOOKING_SYSTEM, Json
 
-CANCELLED = frozenset({"cancelled", "entered-in-error"})
 _UNDER_WAY_OR_OVER = frozenset({"arrived", "checked-in", "fulfilled", "noshow"})
 
 
@@ -57,27 +57,31 @@ def cancelled(appointment: Mapping[str, Any]) -> Json:
     """Unchanged when it is cancelled already."""
     if resources.text(appointment.get("status")) in _UNDER_WAY_OR_OVER:
         raise ValueError("it is under way or over")
-    if resources.text(appointment.get("status")) in CANCELLED:
+    if resources.text(appointment.get("status")) in resources.CANCELLED:
         return {**appointment}
     return {**appointment, "status": "cancelled"}
 
 
 def moved(appointment: Mapping[str, Any], move: AppointmentMove, slot_refs: Iterable[str]) -> Json:
     """It gains the booking's identifier if it has none, by which its Slots are given back one day."""
-    if resources.text(appointment.get("status")) in CANCELLED | _UNDER_WAY_OR_OVER:
+    if resources.text(appointment.get("status")) in resources.CANCELLED | _UNDER_WAY_OR_OVER:
         raise ValueError("it is cancelled, under way or over")
     if move.ends_at <= move.starts_at:
         raise ValueError("an appointment ends after it starts")
-    identifiers = resources.mappings(appointment.get("identifier"))
-    if not resources.has_identifier(appointment, BOOKING_SYSTEM, str(move.booking_id)):
-        identifiers = [*identifiers, {"system": BOOKING_SYSTEM, "value": str(move.booking_id)}]
     return {
-        **relocated(appointment, move),
-        "identifier": identifiers,
+        **relocated(marked(appointment, move.booking_id), move),
         "start": writers.write_instant(move.starts_at),
         "end": writers.write_instant(move.ends_at),
         "slot": [{"reference": ref} for ref in slot_refs],
     }
+
+
+def marked(appointment: Mapping[str, Any], booking_id: UUID) -> Json:
+    """With the booking's identifier."""
+    if booking_id in resources.booking_ids(appointment):
+        return {**appointment}
+    mark = {"system": BOOKING_SYSTEM, "value": str(booking_id)}
+    return {**appointment, "identifier": [*resources.mappings(appointment.get("identifier")), mark]}
 
 
 def relocated(appointment: Mapping[str, Any], move: AppointmentMove) -> Json:

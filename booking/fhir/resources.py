@@ -26,6 +26,8 @@ Json = dict[str, Any]
 BOOKING_SYSTEM = "urn:self-scheduling-portal:booking"
 PATIENT_SYSTEM = "urn:self-scheduling-portal:patient"
 
+# Statuses of an Appointment that takes nobody's time any more.
+CANCELLED = frozenset({"cancelled", "entered-in-error"})
 REPLACES = "previously rescheduled appointment"
 REPLACED_BY = "rescheduled replacement appointment"
 

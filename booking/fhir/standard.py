@@ -107,14 +107,9 @@ class StandardGateway(ABC):
     def _is_at_the_ehr(self, url: str) -> bool:
         """Whether an http address is the EHR's own, as it is for a sandbox on this machine."""
         try:
-            given, base = httpx.URL(url), self._client.base_url
+            return self._client.is_own(httpx.URL(url))
         except httpx.InvalidURL:
             return False
-        return (given.scheme, given.host, given.port) == (
-            base.scheme,
-            base.host,
-            base.port,
-        ) and not given.userinfo
 
     def find_patient(self, details: PatientDetails) -> str | None:
         deadline = self._client.deadline()

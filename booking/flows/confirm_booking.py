@@ -82,7 +82,7 @@ def _begin(booking: Booking, now: datetime) -> bool:
         actor="patient",
         submitted_at=now,
         # Should this process die, reconcile takes over once every call below must have ended.
-        look_up_at=now + 4 * timedelta(seconds=settings.EHR_TOTAL_SECONDS) + longest_write(),
+        look_up_at=now + 4 * timedelta(seconds=settings.EHR_TOTAL_SECONDS) + ehr.longest_write(),
         video_url=booking.video_url or _video_url(booking),
     )
 
@@ -182,15 +182,9 @@ def ensure_patient(booking: Booking, *, clock: Clock) -> str:
     return found
 
 
-def longest_write() -> timedelta:
-    """After so long a write that went out has surely ended, and what came of it can be seen."""
-    calls = ehr.gateway().capabilities.calls_per_write
-    return timedelta(seconds=calls * settings.EHR_TOTAL_SECONDS + settings.EHR_REST_SECONDS)
-
-
 def _put_on_record(booking: Booking, now: datetime, *, posts: int) -> bool:
     """Write down that a create is about to go out; False when somebody else took the booking over."""
-    look_up_at = now + longest_write()
+    look_up_at = now + ehr.longest_write()
     ours = Booking.objects.filter(pk=booking.pk, state=booking.state, posts=booking.posts)
     if not ours.update(posts=booking.posts + posts, look_up_at=look_up_at):
         return False

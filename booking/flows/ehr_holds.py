@@ -44,9 +44,7 @@ def ask(booking: Booking, *, now: datetime) -> None:
     if not gateway.capabilities.holds:
         return
     # Until then a hold that got no answer may still appear, and giving it back earlier might miss it.
-    calls = gateway.capabilities.calls_per_write
-    rest = timedelta(seconds=calls * settings.EHR_TOTAL_SECONDS + settings.EHR_REST_SECONDS)
-    _record(booking, now + rest)
+    _record(booking, now + ehr.longest_write())
     try:
         gateway.hold_time(_request(booking))
     except TimeTaken as error:

@@ -17,7 +17,7 @@ from django.conf import settings
 
 from booking import ehr
 from booking.models import LocationRecord, VisitReasonRecord
-from booking.scheduling.clock import local_day, zone
+from booking.scheduling.clock import is_zone, local_day
 from booking.scheduling.errors import EhrFailure, EhrRejected, EhrUnavailable
 from booking.scheduling.gateway import Capabilities, SchedulingGateway
 from booking.scheduling.jurisdictions import JURISDICTIONS
@@ -240,7 +240,7 @@ def _schedules(directory: Directory, report: EhrReport) -> list[ScheduleListing]
 
 def _zones(directory: Directory, report: EhrReport) -> None:
     from_ehr = [place for place in directory.locations if place.is_active and place.zone]
-    unknown = [place.name for place in from_ehr if not _is_zone(place.zone)]
+    unknown = [place.name for place in from_ehr if not is_zone(place.zone)]
     if unknown:
         report.add(
             Level.ERROR,
@@ -266,14 +266,6 @@ def _zones(directory: Directory, report: EhrReport) -> None:
         )
     else:
         report.add(Level.OK, "time zones", "Taken from each location's state, which has one zone.")
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        zone(name)
-    except (LookupError, ValueError, OSError):
-        return False
-    return True
 
 
 def _slots(

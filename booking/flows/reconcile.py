@@ -62,7 +62,7 @@ def _lease(booking: Booking, now: datetime) -> bool:
     mine = Booking.objects.filter(
         Q(lease_until=None) | Q(lease_until__lte=now), pk=booking.pk, state=booking.state, look_up_at__lte=now
     )
-    return bool(mine.update(lease_until=now + max(LEASE, confirm_booking.longest_write())))
+    return bool(mine.update(lease_until=now + max(LEASE, ehr.longest_write())))
 
 
 def settle(booking: Booking, *, clock: Clock) -> None:

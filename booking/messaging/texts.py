@@ -58,26 +58,28 @@ def _mail_with_visit(
     return Text("\n".join((*head, *lines, "")), subject=subject, attachments=(attachment,))
 
 
-def _not_booked(booking: Booking, is_sms: bool) -> Text:
+def _short(said: str, is_sms: bool, *, mail: str, subject: str) -> Text:
+    """One sentence or two, as a text or as a mail."""
     clinic = settings.CLINIC_NAME
+    if is_sms:
+        return Text(f"{clinic}: {said}")
+    return Text(f"{clinic}\n\n{mail}\n", subject=f"{clinic}: {subject}")
+
+
+def _not_booked(booking: Booking, is_sms: bool) -> Text:
     said = (
         f"the visit on {when_of(booking)} could not be booked, and nothing was made. "
         f"Please choose another time at {settings.PORTAL_URL} or call {settings.CLINIC_PHONE}."
     )
-    if is_sms:
-        return Text(f"{clinic}: {said}")
-    return Text(f"{clinic}\n\nWe are sorry: {said}\n", subject=f"{clinic}: please choose another time")
+    return _short(said, is_sms, mail=f"We are sorry: {said}", subject="please choose another time")
 
 
 def _needs_staff(booking: Booking, is_sms: bool) -> Text:
-    clinic = settings.CLINIC_NAME
     said = (
         f"we are still confirming the visit you asked for on {when_of(booking)}. The time is kept for you, and "
         f"our staff will contact you. You can also call {settings.CLINIC_PHONE}."
     )
-    if is_sms:
-        return Text(f"{clinic}: {said}")
-    return Text(f"{clinic}\n\nA short update: {said}\n", subject=f"{clinic}: we are confirming your visit")
+    return _short(said, is_sms, mail=f"A short update: {said}", subject="we are confirming your visit")
 
 
 def _moved(booking: Booking, is_sms: bool) -> Text:
@@ -103,14 +105,11 @@ def _moved(booking: Booking, is_sms: bool) -> Text:
 
 
 def _cancelled(booking: Booking, is_sms: bool) -> Text:
-    clinic = settings.CLINIC_NAME
     said = (
         f"the visit on {when_of(booking)} has been canceled. "
         f"To book another one go to {settings.PORTAL_URL} or call {settings.CLINIC_PHONE}."
     )
-    if is_sms:
-        return Text(f"{clinic}: {said}")
-    return Text(f"{clinic}\n\n{said[0].upper()}{said[1:]}\n", subject=f"{clinic}: your visit was canceled")
+    return _short(said, is_sms, mail=said[0].upper() + said[1:], subject="your visit was canceled")
 
 
 _TEXTS: dict[str, Callable[[Booking, bool], Text]] = {

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from booking.scheduling.errors import EhrRejected, NotFound, TimeTaken
-from booking.scheduling.terms import AppointmentRecord, AppointmentRequest, HoldRequest, ScheduleListing
+from booking.scheduling.terms import AppointmentRecord, AppointmentRequest, HoldRequest
 from tests.rig.sandbox import Sandboxes
 
 from .contract import (
@@ -23,22 +23,14 @@ from .contract import (
     Clinic,
     Ehr,
     clinic_at,
+    has_slots,
+    is_computed,
     live_clinic,
     live_is_set,
     move_of,
     somebody,
     twin,
 )
-
-
-def has_slots(schedule: ScheduleListing) -> bool:
-    """In the sandbox, a schedule that Medplum's operations keep names no place."""
-    return " at " in schedule.comment
-
-
-def is_computed(schedule: ScheduleListing) -> bool:
-    return not has_slots(schedule)
-
 
 EHRS = [
     Ehr("canvas", "canvas"),

@@ -15,8 +15,8 @@ from booking.scheduling.terms import AppointmentRequest, HoldRequest
 from tests.rig.sandbox import SandboxControl
 from tests.rig.sandbox import sandbox as start_sandbox
 
-from .contract import Clinic, Ehr, clinic_at
-from .test_races import is_computed, slots_around, standing
+from .contract import Clinic, Ehr, clinic_at, is_computed
+from .test_races import slots_around, standing
 
 
 @pytest.fixture(scope="module")

@@ -20,21 +20,13 @@ from booking.fhir import open_gateway, r4_writers, resources
 from booking.fhir.slot_claims import taken
 from booking.scheduling.errors import EhrFailure, TimeTaken
 from booking.scheduling.gateway import SchedulingGateway
-from booking.scheduling.terms import AppointmentRequest, HoldRequest, ScheduleListing
+from booking.scheduling.terms import AppointmentRequest, HoldRequest
 from tests.rig.sandbox import Sandboxes
 
-from .contract import Clinic, Ehr, clinic_at, move_of
+from .contract import Clinic, Ehr, clinic_at, has_slots, is_computed, move_of
 
 RACERS = 20
 T = TypeVar("T")
-
-
-def has_slots(schedule: ScheduleListing) -> bool:
-    return " at " in schedule.comment
-
-
-def is_computed(schedule: ScheduleListing) -> bool:
-    return not has_slots(schedule)
 
 
 PATIENT = {"total_seconds": 30.0, "max_connections": 40}
