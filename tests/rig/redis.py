@@ -32,6 +32,11 @@ class Redis:
         except client.RedisError:
             return False
 
+    def forget(self, pattern: str, *, database: int = 0) -> None:
+        with self.connect(database) as connection:
+            if keys := list(connection.scan_iter(pattern, count=1000)):
+                connection.delete(*keys)
+
     def flush(self) -> None:
         with self.connect() as connection:
             connection.flushall()
