@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models.signals import post_migrate
 
 
 class BookingConfig(AppConfig):
@@ -11,6 +12,9 @@ class BookingConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks  # needs the app registry
+        from .models.standing import watch
+
+        post_migrate.connect(watch, sender=self, dispatch_uid="booking.watch")
 
         # A web server or worker runs no system checks; it must not start on settings that cannot work either.
         for problem in checks.ehr_settings(None):

@@ -56,7 +56,7 @@ RULES: dict[str, Rule] = {
     "jobs": OUTER,
     "management": OUTER,
     "desk": OUTER,
-    "apps": rule("checks", "django"),
+    "apps": rule("checks models", "django"),
     "checks": rule("ehr scheduling", "django"),
     "migrations": rule("models scheduling", "django"),
     "sandbox": rule(never="django httpx celery portal"),

@@ -1,4 +1,4 @@
-"""Forgetting what we need no longer: sessions that ended and bookings that never became a visit."""
+"""Forgetting what we need no longer: sessions that ended, bookings that never became a visit, notes of old changes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 
 from booking.models import Booking, PatientRecord
+from booking.models.standing import forget_changes
 from booking.scheduling.lifecycle import BookingState
 
 UNFINISHED = (BookingState.EXPIRED, BookingState.RELEASED)
@@ -23,4 +24,4 @@ def forget(*, before: datetime) -> int:
         count, _ = unfinished.delete()
         people, _ = PatientRecord.objects.filter(bookings=None, user=None, created_at__lt=before).delete()
     sessions, _ = Session.objects.filter(expire_date__lt=before).delete()
-    return count + people + sessions
+    return count + people + sessions + forget_changes(before)

@@ -7,6 +7,7 @@ from .directory import ClinicianRecord, LicenseRecord, LocationRecord, ScheduleR
 from .outbox import Message
 from .people import PatientRecord, User
 from .reasons import DurationRuleRecord, ReasonModality, VisitReasonRecord
+from .standing import RulesChange, Standing, standing
 from .upkeep import ClinicianPhoto, DirectorySync
 
 __all__ = [
@@ -24,9 +25,12 @@ __all__ = [
     "Message",
     "PatientRecord",
     "ReasonModality",
+    "RulesChange",
     "ScheduleRecord",
     "SchedulingPolicy",
     "Specialty",
+    "Standing",
     "User",
     "VisitReasonRecord",
+    "standing",
 ]

@@ -1,0 +1,147 @@
+"""Every committed change of the rules or of a claim is seen, whoever made it and however."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, transaction
+
+from booking.models import (
+    Booking,
+    ClinicianPhoto,
+    ClinicianRecord,
+    CompactMemberRecord,
+    CompactRecord,
+    DurationRuleRecord,
+    LicenseRecord,
+    LocationRecord,
+    ReasonModality,
+    RulesChange,
+    ScheduleRecord,
+    SchedulingPolicy,
+    Specialty,
+    VisitReasonRecord,
+    standing,
+)
+from booking.models.standing import WATCHED, forget_changes
+from booking.scheduling.lifecycle import BookingState
+from tests import factories
+
+
+@pytest.fixture
+def clinician(db) -> ClinicianRecord:
+    reason = factories.reason()
+    person = factories.clinician()
+    factories.compact_credential(person)
+    DurationRuleRecord.objects.create(reason=reason, clinician=person, minutes=45)
+    ClinicianPhoto.objects.create(
+        clinician=person, sha256="0", content_type="image/png", data=b"", fetched_at=datetime.now(UTC)
+    )
+    SchedulingPolicy.current()
+    return person
+
+
+def test_every_table_that_rules_are_read_from_is_watched(clinician):
+    for model in reversed(WATCHED):
+        before = standing().rules
+        model.objects.all().delete()
+        assert standing().rules != before, model
+    assert len(WATCHED) == 16
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda who: who.save(), id="save"),
+        pytest.param(lambda who: who.specialties.add(factories.specialty("skin")), id="many-to-many"),
+        pytest.param(lambda who: who.declined_reasons.set(VisitReasonRecord.objects.all()), id="declined"),
+        pytest.param(lambda who: who.licenses.all().delete(), id="delete"),
+        pytest.param(lambda who: ClinicianRecord.objects.update(is_bookable=False), id="bulk"),
+        pytest.param(
+            lambda who: LicenseRecord.objects.bulk_create([LicenseRecord(clinician=who, jurisdiction="NV")]),
+            id="bulk-create",
+        ),
+        pytest.param(lambda who: LocationRecord.objects.update(time_zone="America/Boise"), id="location"),
+        pytest.param(lambda who: ScheduleRecord.objects.update(is_active=False), id="schedule"),
+        pytest.param(lambda who: CompactMemberRecord.objects.all().delete(), id="compact-member"),
+        pytest.param(lambda who: CompactRecord.objects.update(as_of=None), id="compact"),
+        pytest.param(lambda who: DurationRuleRecord.objects.update(minutes=50), id="rule"),
+        pytest.param(lambda who: ReasonModality.objects.update(type_code="1"), id="modality"),
+        pytest.param(lambda who: Specialty.objects.update(position=3), id="specialty"),
+        pytest.param(lambda who: ClinicianPhoto.objects.all().delete(), id="photo"),
+        pytest.param(lambda who: SchedulingPolicy.objects.update(lead_minutes=5), id="policy"),
+    ],
+)
+def test_a_change_is_seen(clinician, change):
+    before = standing()
+    assert standing() == before
+    change(clinician)
+    assert (standing().rules == before.rules, standing().claims) == (False, before.claims)
+
+
+def test_what_is_no_rule_changes_nothing(clinician, clock):
+    before = standing()
+    factories.patient()
+    assert standing() == before
+
+
+def test_a_hold_and_its_end_are_seen(clinic, clock, visitor):
+    factories.policy()
+    first = standing()
+    booking = clinic.hold(visitor, now=clock())
+    second = standing()
+    booking.move(BookingState.RELEASED, actor="patient")
+    third = standing()
+    assert first.claims < second.claims < third.claims
+    assert first.rules == third.rules
+    assert Booking.objects.count() == 1
+
+
+def test_one_query_whatever_there_is(clinician, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        standing()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_writer_that_began_first_and_committed_last_is_seen():
+    from threading import Event, Thread
+
+    from django.db import connections
+
+    has_written, may_commit = Event(), Event()
+
+    def early() -> None:
+        with transaction.atomic():
+            factories.specialty("early")
+            has_written.set()
+            may_commit.wait(10)
+        connections.close_all()
+
+    thread = Thread(target=early)
+    thread.start()
+    assert has_written.wait(10)
+    factories.specialty("late")
+    between = standing()
+    may_commit.set()
+    thread.join()
+    after = standing()
+    # The control: the highest number alone is the late writer's, both times.
+    assert between.rules[0] == after.rules[0]
+    assert between.rules != after.rules
+
+
+def test_old_notes_are_forgotten_and_the_newest_kept(clinician):
+    before = standing().rules
+    newest = RulesChange.objects.latest("pk")
+    assert forget_changes(datetime.now(UTC) + timedelta(days=1)) == before[1] - 1
+    assert (list(RulesChange.objects.all()), standing().rules) == ([newest], (before[0], 1))
+
+
+def test_putting_the_triggers_in_place_again_does_no_harm(clinician):
+    call_command("migrate", verbosity=0)
+    before = standing().rules
+    Specialty.objects.update(position=4)
+    assert standing().rules == (before[0] + 1, before[1] + 1)
+    assert connection.vendor == "postgresql"
