@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn, get_args
 
 from .app import CLIENT_ID, CLIENT_SECRET, Manners, create_sandbox
+from .given import RosterUnusable
 from .r4.assertions import KeysUnusable
 from .server import Server, listen
 from .store import StoreError
@@ -23,8 +24,9 @@ def main() -> None:
             client_secret=os.environ.get("SANDBOX_CLIENT_SECRET", CLIENT_SECRET),
             control=options.control,
             jwks=options.jwks,
+            roster=options.roster,
         )
-    except (StoreError, KeysUnusable) as error:
+    except (StoreError, KeysUnusable, RosterUnusable) as error:
         _give_up(str(error))
     try:
         listener = listen(options.host, options.port)
@@ -68,6 +70,11 @@ def _options() -> argparse.Namespace:
         help="file with the client's public keys, for signed token requests (r4 only)",
     )
     parser.add_argument(
+        "--roster",
+        type=Path,
+        help="file with clinicians and their busy times, in place of the invented clinic (canvas only)",
+    )
+    parser.add_argument(
         "--control",
         action="store_true",
         default=os.environ.get("SANDBOX_CONTROL") == "1",
@@ -78,6 +85,8 @@ def _options() -> argparse.Namespace:
         parser.error(f"the port must be a number from 0 to 65535, not {options.port!r}.")
     if options.manners not in get_args(Manners):
         parser.error(f"the manners must be {', '.join(get_args(Manners))}, not {options.manners!r}.")
+    if options.roster and options.manners != "canvas":
+        parser.error("a roster is for the manners of canvas only.")
     options.port = int(options.port)
     return options
 

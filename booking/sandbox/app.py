@@ -15,6 +15,7 @@ from .directory_api import provide_directory
 from .edge import SERVED, Edge, not_found_page
 from .ehr import Clock, Ehr, system_clock
 from .framework import FHIRProvider, FHIRStarter, quiet
+from .given import read_roster
 from .patients import provide_patients
 from .r4.app import create_r4_app
 from .r4.edge import R4Edge
@@ -34,11 +35,21 @@ def create_sandbox(
     client_secret: str = CLIENT_SECRET,
     control: bool = False,
     jwks: Path | None = None,
+    roster: Path | None = None,
 ) -> Edge | R4Edge:
-    """The sandbox with the manners asked for; `jwks` is a file of public keys, for plain R4 alone."""
+    """The sandbox with the manners asked for.
+
+    `jwks` is a file of public keys, for plain R4 alone; `roster` one of a clinic (see `given`), for Canvas' alone.
+    Raises RosterUnusable.
+    """
     if manners == "canvas":
         return create_app(
-            database, clock=clock, client_id=client_id, client_secret=client_secret, control=control
+            database,
+            clock=clock,
+            client_id=client_id,
+            client_secret=client_secret,
+            control=control,
+            roster=roster,
         )
     return create_r4_app(
         database,
@@ -58,12 +69,13 @@ def create_app(
     client_id: str = CLIENT_ID,
     client_secret: str = CLIENT_SECRET,
     control: bool = False,
+    roster: Path | None = None,
 ) -> Edge:
     """An ASGI application with Canvas's manners over `database`, which is made and seeded if it does not exist.
 
     `clock` returns an aware datetime and decides every "now" and "today" in the clinic.
     """
-    ehr = Ehr(database, clock)
+    ehr = Ehr(database, clock, read_roster(roster) if roster else None)
     provider = FHIRProvider()
     provide_directory(provider, ehr)
     provide_patients(provider, ehr)

@@ -6,8 +6,9 @@ Which zone Canvas uses, and the step between candidate times, are not documented
 """
 
 import hashlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -38,13 +39,31 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Busy:
+    """Time that is taken: spans in order of start that do not overlap."""
+
+    starts: Sequence[int]
+    ends: Sequence[int]
+
+    def within(self, start: int, end: int) -> Iterator[Span]:
+        for index in range(bisect_right(self.ends, start), bisect_left(self.starts, end)):
+            yield self.starts[index], self.ends[index]
+
+
+@dataclass(frozen=True, slots=True)
 class Calendar:
-    """One person's working week. Hashable, so a day's free time is worked out once."""
+    """One person's working week. Hashable, so a day's free time is worked out once.
+
+    ``busy`` is what a file says is taken, in place of what is drawn.
+    """
 
     staff_id: str
     zone: str
     windows: tuple[Window, ...]
     occupancy: Occupancy
+    step_minutes: int = STEP_MINUTES
+    horizon_days: int = HORIZON_DAYS
+    busy: Busy | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +110,7 @@ def free_times(
 ) -> Iterator[int]:
     """Starts, in epoch minutes, of every time `minutes` long that can be booked from `first` to `last` inclusive."""
     today = now.astimezone(zone).date()
-    first, last = max(first, today), min(last, today + timedelta(days=HORIZON_DAYS - 1))
+    first, last = max(first, today), min(last, today + timedelta(days=calendar.horizon_days - 1))
     earliest = max(_epoch(first, 0, zone), -(-int(now.timestamp()) // 60))
     latest = _epoch(last + timedelta(days=1), 0, zone)
     for day in _days(first - timedelta(days=1), last + timedelta(days=1)):
@@ -101,11 +120,11 @@ def free_times(
             if visit is not None and stretch.only is not None and stretch.only != visit:
                 continue
             for start, end in minus(stretch.spans, booked):
-                candidate = start + (stretch.origin - start) % STEP_MINUTES
+                candidate = start + (stretch.origin - start) % calendar.step_minutes
                 while candidate + minutes <= end:
                     if earliest <= candidate < latest:
                         yield candidate
-                    candidate += STEP_MINUTES
+                    candidate += calendar.step_minutes
 
 
 @lru_cache(maxsize=8192)
@@ -157,6 +176,9 @@ def _taken(
     calendar: Calendar, day: date, number: int, window: Window, start: int, end: int
 ) -> Iterator[Span]:
     """Time the clinic keeps for visits and meetings of its own: about two fifths of it, drawn from a hash."""
+    if calendar.busy is not None:
+        yield from calendar.busy.within(start, end)
+        return
     if calendar.occupancy == "full":
         yield start, end
         return

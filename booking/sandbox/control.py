@@ -84,6 +84,9 @@ def control_app(ehr: Controlled, screen: Screen) -> Starlette:
     async def calls(request: Request) -> Response:
         return JSONResponse(ehr.calls.as_dict())
 
+    async def slot_searches(request: Request) -> Response:
+        return JSONResponse(ehr.calls.slot_searches())
+
     async def cancel(request: Request) -> Response:
         return JSONResponse({"id": await run_in_threadpool(screen.cancel, request.path_params["id"])})
 
@@ -111,6 +114,7 @@ def control_app(ehr: Controlled, screen: Screen) -> Starlette:
             Route("/_control/reset", reset, methods=["POST"]),
             Route("/_control/log", log, methods=["GET"]),
             Route("/_control/calls", calls, methods=["GET"]),
+            Route("/_control/calls/slots", slot_searches, methods=["GET"]),
             Route("/_control/staff/cancel/{id}", cancel, methods=["POST"]),
             Route("/_control/staff/reschedule/{id}", reschedule, methods=["POST"]),
             Route("/_control/staff/book", book, methods=["POST"]),

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from .calls import Calls
 from .faults import Faults
-from .seed import Directory, build_directory
+from .seed import Directory, Given, build_directory
 from .seed_records import first_records
 from .store import Store
 from .switches import Switches
@@ -25,8 +25,9 @@ def system_clock() -> datetime:
 class Ehr:
     """Everything a request needs, passed explicitly to each part of the server."""
 
-    def __init__(self, database: str | Path, clock: Clock = system_clock) -> None:
+    def __init__(self, database: str | Path, clock: Clock = system_clock, given: Given | None = None) -> None:
         self.clock = clock
+        self._given = given
         self.store = Store(database)
         self.switches = Switches()
         self.faults = Faults()
@@ -36,7 +37,7 @@ class Ehr:
         if seeded_on is None:
             self.reseed()
         else:
-            self.directory = build_directory(date.fromisoformat(seeded_on))
+            self.directory = build_directory(date.fromisoformat(seeded_on), given)
 
     def now(self) -> datetime:
         return self.clock().astimezone(UTC)
@@ -45,9 +46,10 @@ class Ehr:
         """Starts the clinic over as of today."""
         now = self.now()
         today = now.astimezone(PRACTICE_ZONE).date()
-        directory = build_directory(today)
+        directory = build_directory(today, self._given)
         with self.store.writing() as connection:
             self.store.empty(connection)
-            first_records(connection, directory, now)
+            if self._given is None:
+                first_records(connection, directory, now)
             connection.execute("INSERT INTO about VALUES ('seeded_on', ?)", (today.isoformat(),))
         self.directory = directory

@@ -57,12 +57,33 @@ class Directory:
         return [person for person in self.people.values() if person.active and person.schedulable]
 
 
+@dataclass(frozen=True)
+class Given:
+    """A clinic that is not the invented one: its places by key, its people and their calendars."""
+
+    places: dict[int, Place]
+    people: tuple[tuple[Staff, Calendar], ...]
+
+
 def stable_uuid(name: str) -> uuid.UUID:
     return uuid.uuid5(_NAMESPACE, name)
 
 
-def build_directory(seeded_on: date) -> Directory:
-    places = {
+def build_directory(seeded_on: date, given: Given | None = None) -> Directory:
+    places = _places() if given is None else given.places
+    calendars = (
+        given.people
+        if given is not None
+        else [
+            (staff, calendar_of(staff, staff_id(staff.key), places[staff.home].zone.key)) for staff in STAFF
+        ]
+    )
+    people = [_person(staff, places[staff.home], calendar, seeded_on) for staff, calendar in calendars]
+    return Directory(places, {person.id: person for person in people})
+
+
+def _places() -> dict[int, Place]:
+    return {
         OAKLAND: _place(
             OAKLAND,
             "3f2b6c1e-8d47-4a90-b5c3-1e7a9d2f4061",
@@ -87,8 +108,6 @@ def build_directory(seeded_on: date) -> Directory:
             },
         ),
     }
-    people = [_person(staff, places[staff.home], seeded_on) for staff in STAFF]
-    return Directory(places, {person.id: person for person in people})
 
 
 def staff_id(key: str) -> str:
@@ -114,8 +133,8 @@ def _place(key: int, id_: str, name: str, alias: str, zone: str, npi: str, addre
     return Place(key, id_, name, ZoneInfo(zone), resource)
 
 
-def _person(staff: Staff, home: Place, seeded_on: date) -> Person:
-    id_ = staff_id(staff.key)
+def _person(staff: Staff, home: Place, calendar: Calendar, seeded_on: date) -> Person:
+    id_ = calendar.staff_id
     display = f"{staff.given} {staff.family} {staff.credential}".strip()
     room = f"https://video.juniper-health.example/room/{id_[:10]}" if staff.has_room else None
     extension: list[JsonObject] = [
@@ -159,7 +178,7 @@ def _person(staff: Staff, home: Place, seeded_on: date) -> Person:
         schedulable=staff.schedulable,
         active=staff.active,
         room_url=room,
-        calendar=calendar_of(staff, id_, home.zone.key),
+        calendar=calendar,
         resource=resource,
     )
 

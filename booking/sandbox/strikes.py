@@ -65,7 +65,7 @@ async def strike(fault: Fault, replies: Replies, app: App, scope: Any, receive: 
 
 async def counted(calls: Calls, scope: Any, receive: Receive, send: Send, kind: str, serve: App) -> None:
     """Serves one request and counts it as open until the last of its answer is on the way."""
-    call = calls.begin(scope["method"], kind)
+    call = calls.begin(scope["method"], kind, scope["query_string"].decode("ascii", "replace"))
 
     async def reply(message: Message) -> None:
         if message["type"] == "http.response.body" and not message.get("more_body"):

@@ -90,6 +90,11 @@ class SandboxControl:
         found: dict[str, Any] = self._call("GET", "/_control/calls")
         return found
 
+    def slot_searches(self) -> dict[str, int]:
+        """How often each Slot search was asked since the last reset, by its query string."""
+        found: dict[str, int] = self._call("GET", "/_control/calls/slots")
+        return found
+
     def staff_books(self, practitioner: str, start: datetime, end: datetime) -> str:
         """The clinic's staff take a time in the EHR itself, behind the portal's back; returns the appointment's id."""
         span = {"start": start.isoformat(), "end": end.isoformat()}
@@ -130,13 +135,16 @@ class SandboxControl:
 
 
 @contextmanager
-def sandbox(manners: str = "canvas", jwks: Path | None = None) -> Iterator[SandboxControl]:
-    """A sandbox of its own on a free port, as first seeded; `jwks` as for its command line."""
+def sandbox(
+    manners: str = "canvas", jwks: Path | None = None, roster: Path | None = None
+) -> Iterator[SandboxControl]:
+    """A sandbox of its own on a free port, as first seeded; `jwks` and `roster` as for its command line."""
     port = free_port()
     with temporary_directory("ehr") as directory:
         command = [sys.executable, "-m", "booking.sandbox", "--host", LOOPBACK, "--port", str(port)]
         command += ["--database", str(directory / "ehr.sqlite3"), "--control", "--manners", manners]
         command += ["--jwks", str(jwks)] if jwks else []
+        command += ["--roster", str(roster)] if roster else []
         env = clean_environment(SANDBOX_CLIENT_ID=CLIENT_ID, SANDBOX_CLIENT_SECRET=CLIENT_SECRET)
 
         def ready() -> bool:
