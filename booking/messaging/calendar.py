@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from datetime import UTC
 
 from django.conf import settings
 from icalendar import Calendar, Event
 
 from booking.models import Booking, Message
-from booking.scheduling.clock import zone
 
 from .links import visit_link
-from .words import place_of, zone_of
+from .words import place_of, when_of
 
 
 def calendar_file(booking: Booking) -> str:
@@ -22,13 +21,19 @@ def calendar_file(booking: Booking) -> str:
     moves = list(Message.objects.filter(booking=booking, kind="moved").values_list("created_at", flat=True))
     event.add("sequence", len(moves))
     event.add("dtstamp", max([booking.booked_at or booking.created_at, *moves]).astimezone(UTC))
-    place = zone(zone_of(booking))
-    event.add("dtstart", booking.starts_at.astimezone(place))
-    event.add("dtend", booking.ends_at.astimezone(place))
+    # In UTC: a local time cannot say which of two equal hours it means when the clocks go back, and the rules of a
+    # zone that come with a file are read differently from one calendar to the next.
+    event.add("dtstart", booking.starts_at.astimezone(UTC))
+    event.add("dtend", booking.ends_at.astimezone(UTC))
     event.add("summary", f"Visit with {settings.CLINIC_NAME}")
     event.add("location", ", ".join(place_of(booking)))
     link = visit_link(booking)
-    event.add("description", f"Details and how to join: {link}\nQuestions? Call {settings.CLINIC_PHONE}.")
+    lines = (
+        f"{when_of(booking)}.",
+        f"Details and how to join: {link}",
+        f"Questions? Call {settings.CLINIC_PHONE}.",
+    )
+    event.add("description", "\n".join(lines))
     event.add("url", link)
     event.add("status", "CONFIRMED")
     calendar = Calendar()
@@ -36,9 +41,4 @@ def calendar_file(booking: Booking) -> str:
     calendar.add("version", "2.0")
     calendar.add("method", "PUBLISH")
     calendar.add_component(event)
-    # The zone's rules around the visit are enough; all of its history would make the file five times as long.
-    calendar.add_missing_timezones(
-        first_date=booking.starts_at.date() - timedelta(days=366),
-        last_date=booking.ends_at.date() + timedelta(days=366),
-    )
     return calendar.to_ical().decode()

@@ -66,13 +66,15 @@ def zone_words(zone_name: str) -> str:
 
 
 def time_words(at: datetime, zone_name: str) -> str:
-    """ "2:30 pm"; in the hour that a clock change repeats, "1:30 am (standard)" or "(daylight)"."""
+    """ "2:30 pm"; in the hour that a clock change repeats, "1:30 am (daylight)" and then "1:30 am (standard)".
+
+    The first of the two is the summer's, whatever a zone calls its own: Ireland's standard time is that of summer.
+    """
     local = at.astimezone(zone(zone_name))
     hour = local.hour % 12 or 12
     words = f"{hour}:{local.minute:02d} {'am' if local.hour < 12 else 'pm'}"
-    other = local.replace(fold=1 - local.fold)
-    if other.utcoffset() != local.utcoffset() and other.astimezone(UTC).astimezone(zone(zone_name)) == other:
-        words += " (daylight)" if local.dst() else " (standard)"
+    if local.replace(fold=1 - local.fold).utcoffset() != local.utcoffset():
+        words += " (standard)" if local.fold else " (daylight)"
     return words
 
 
