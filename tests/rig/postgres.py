@@ -6,15 +6,23 @@ import os
 import pwd
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 import psycopg
 
 from . import programs
-from .processes import LOOPBACK, accepts_tcp, clean_environment, free_port, running, temporary_directory
+from .processes import (
+    LOOPBACK,
+    Child,
+    accepts_tcp,
+    clean_environment,
+    free_port,
+    running,
+    temporary_directory,
+)
 
 USER = "portal"
 
@@ -36,6 +44,7 @@ class Postgres:
     """A running cluster that trusts whoever reaches it on the loopback."""
 
     port: int
+    child: Child | None = None
 
     def url(self, database: str = "portal") -> str:
         return f"postgres://{USER}@{LOOPBACK}:{self.port}/{database}"
@@ -96,7 +105,7 @@ def _initdb(program: str, directory: str, user: str | None) -> None:
 
 
 @contextmanager
-def postgres(port: int | None = None) -> Iterator[Postgres]:
+def postgres(port: int | None = None, extra_settings: Mapping[str, str] | None = None) -> Iterator[Postgres]:
     """A cluster with one empty database, ``portal``; on ``port`` if that was promised to somebody already."""
     initdb = programs.require(programs.postgres_program("initdb"), "postgresql")
     server = programs.require(programs.postgres_program("postgres"), "postgresql")
@@ -106,6 +115,7 @@ def postgres(port: int | None = None) -> Iterator[Postgres]:
         _initdb(initdb, str(data), user)
         cluster = Postgres(port or free_port())
         settings = _SETTINGS | {"port": str(cluster.port), "unix_socket_directories": str(directory)}
+        settings |= extra_settings or {}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
 
         def ready() -> bool:
@@ -125,5 +135,5 @@ def postgres(port: int | None = None) -> Iterator[Postgres]:
             cwd=directory,
             user=user,
             end_signal=signal.SIGINT,
-        ):
-            yield cluster
+        ) as child:
+            yield replace(cluster, child=child)
