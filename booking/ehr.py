@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
@@ -10,10 +12,27 @@ from django.conf import settings
 from booking.fhir import EhrConfig, correlation_id, open_gateway
 from booking.scheduling.gateway import SchedulingGateway
 
-__all__ = ["configured", "correlation_id", "gateway", "longest_write"]
+__all__ = [
+    "SlotSearch",
+    "configured",
+    "correlation_id",
+    "count_calls_with",
+    "gateway",
+    "longest_write",
+    "slot_search",
+]
 
 _gateways: dict[EhrConfig, SchedulingGateway] = {}
 _lock = threading.Lock()
+_counters: list[Callable[[], None]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSearch:
+    """How many practice-local days, and how many schedules, one search of free times may span."""
+
+    days: int
+    schedules: int
 
 
 def configured() -> EhrConfig:
@@ -44,11 +63,28 @@ def gateway() -> SchedulingGateway:
     config = configured()
     with _lock:
         if config not in _gateways:
-            _gateways[config] = open_gateway(config)
+            _gateways[config] = open_gateway(config, on_call=_count_call)
         return _gateways[config]
 
 
 def longest_write() -> timedelta:
     """After so long a write that went out has surely ended, and what came of it can be seen."""
-    calls = gateway().capabilities.calls_per_write
+    calls = gateway().limits.calls_per_write
     return timedelta(seconds=calls * settings.EHR_TOTAL_SECONDS + settings.EHR_REST_SECONDS)
+
+
+def slot_search() -> SlotSearch:
+    """Asks nothing of the EHR."""
+    found = gateway().limits
+    return SlotSearch(found.days_per_slot_search, found.schedules_per_slot_search)
+
+
+def count_calls_with(counter: Callable[[], None]) -> None:
+    """Have a counter called before every request that goes out to the EHR, of any kind."""
+    if counter not in _counters:
+        _counters.append(counter)
+
+
+def _count_call() -> None:
+    for counter in _counters:
+        counter()

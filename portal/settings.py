@@ -267,6 +267,10 @@ EHR_LOOK_AGAIN_SECONDS = env.number("EHR_LOOK_AGAIN_SECONDS", 30, least=0.5, mos
 GRID_DEADLINE_SECONDS = env.number("GRID_DEADLINE_SECONDS", 2.5, least=0.1, most=30)
 GRID_FRESH_SECONDS = env.number("GRID_FRESH_SECONDS", 60, least=1, most=3600)
 GRID_KEEP_SECONDS = env.number("GRID_KEEP_SECONDS", 900, least=10, most=86400)
+# How many calls the EHR gets from all processes together, in any minute and any second. Grids wait for room among
+# them; a booking does not, and leaves grids so much less.
+EHR_CALLS_PER_MINUTE = env.integer("EHR_CALLS_PER_MINUTE", 600, least=10, most=100_000)
+EHR_CALLS_PER_SECOND = env.integer("EHR_CALLS_PER_SECOND", 30, least=1, most=10_000)
 GRID_PARALLEL_READS = env.integer("GRID_PARALLEL_READS", 8, least=1, most=64)
 
 # --- Video, mail, text messages --------------------------------------------------------------------------------

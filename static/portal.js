@@ -111,10 +111,12 @@
   });
 
   /* After a part of the page was replaced: what was open stays open, focus stays where it was, and it is said. */
-  let kept = {};
+  let kept = {}, tag = "";
   document.addEventListener("htmx:beforeSwap", (event) => {
     const { xhr, target } = event.detail;
     if (xhr.getResponseHeader("HX-Retarget")) event.detail.shouldSwap = true;
+    if (xhr.status === 304) { event.detail.shouldSwap = false; return; }
+    if (target.id === "times") tag = xhr.getResponseHeader("ETag");
     const focus = document.activeElement;
     kept = {
       open: all("details[open][id]", target).map((each) => each.id),
@@ -155,6 +157,19 @@
     }
     if (!isQuiet) say(part.dataset.say);
     kept = {};
+  });
+  /* An open grid looks again while somebody looks at it; what has not changed is not sent again. */
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (event.detail.elt.id !== "look") return;
+    if (document.hidden) event.preventDefault();
+    else if (tag) event.detail.headers["If-None-Match"] = tag;
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && $("#look")) htmx.trigger("#look", "look");
+  });
+  document.addEventListener("checked", (event) => {
+    const look = $("#look");
+    if (look) look.textContent = event.detail.words;
   });
   const complain = (...words) => {
     const box = $("#trouble");

@@ -46,7 +46,7 @@ RULES: dict[str, Rule] = {
     "fhir": rule("scheduling", "httpx jwt"),
     "models": rule("scheduling", "django"),
     "ehr": rule("fhir scheduling", f"{SETTINGS} django.core.cache"),
-    "board": rule("scheduling ehr", f"{SETTINGS} django.core.cache"),
+    "board": rule("scheduling ehr", f"{SETTINGS} redis"),
     "video": rule(others=SETTINGS),
     "audit": rule("models scheduling", "django"),
     "messaging": rule("scheduling models", "django httpx icalendar"),

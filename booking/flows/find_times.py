@@ -1,21 +1,37 @@
-"""From a reason and a state to the times this patient may book."""
+"""From a reason and a state to the times this patient may book.
+
+What a process worked out for one question stays good until the rules, a claim or a reading of these schedules change,
+or until time itself takes one of the times away. A page that finds it so costs one query and one word with the store.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from threading import Lock
 
 from django.conf import settings
 
-from booking import board, ehr
-from booking.models import Booking, ClinicianRecord, SchedulingPolicy
-from booking.scheduling.availability import Policy, find_offers, last_start
-from booking.scheduling.clock import day_bounds, local_day
-from booking.scheduling.durations import depends_on_patient_kind
-from booking.scheduling.eligibility import Eligibility, Eligible, Visit, specialties_open, weigh
+from booking import board
+from booking.models import Booking
+from booking.models.standing import Standing
+from booking.scheduling.availability import last_start
+from booking.scheduling.clock import local_day
+from booking.scheduling.eligibility import Eligible, Visit
 from booking.scheduling.errors import EhrUnavailable
-from booking.scheduling.terms import Clinician, Modality, Offer
+from booking.scheduling.openings import DayBounds, Openings, instant, open_times
+from booking.scheduling.terms import Claim, Modality, Offer
+
+from . import clinic_rules
+from .clinic_rules import ClinicRules
+
+BLOCK_DAYS = 7
+# What is kept is looked at anew after so long even when nothing is known to have changed.
+KEPT_SECONDS = 10.0
+_MOST_KEPT = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,46 +52,41 @@ class Block:
 class Times:
     """``zone`` is the one all of these are to be worded in; ``pending`` schedules are still being looked up."""
 
-    offers: tuple[Offer, ...]
+    openings: Openings
+    bounds: DayBounds
     block: Block
     zone: str
-    eligibility: Eligibility
+    eligible: tuple[Eligible, ...]
     read_at: datetime | None
     pending: int
     is_stale: bool
 
-
-def clinicians(visit: Visit) -> list[Clinician]:
-    """Everybody who can be booked, with their licenses and what compacts grant them where the patient will be."""
-    records = ClinicianRecord.objects.bookable().with_directory()
-    return [record.to_term(visit.jurisdiction) for record in records]
-
-
-def open_specialties(visit: Visit, now: datetime) -> dict[str, int]:
-    """Specialties with somebody licensed who takes the reason, and how many there are."""
-    policy = SchedulingPolicy.current().to_term()
-    return specialties_open(
-        clinicians(visit), visit, now=now, until=now + timedelta(days=policy.horizon_days)
-    )
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """Every time as an offer, in order of start, then clinician."""
+        return self.openings.offers()
 
 
-def asks_patient_kind(visit: Visit) -> bool:
-    """Whether being new or established decides the length of the visit, or who may be seen at all."""
-    if depends_on_patient_kind(visit.reason):
-        return True
-    anyone = replace(visit, patient_kind=None)
-    people = clinicians(visit)
-    return any(
-        not entry.clinician.accepts_new_patients
-        for modality in visit.reason.appointment_types
-        for entry in weigh(people, replace(anyone, modality=modality)).eligible
-    )
+@dataclass(slots=True)
+class _Kept:
+    """``keys`` are the board's, of all that went into it."""
+
+    openings: Openings
+    view: board.BoardView
+    claims: int
+    until: datetime
+    keys: frozenset[str]
+    made_at: float
 
 
-def modalities_open(visit: Visit) -> list[Modality]:
-    """The ways somebody could see this patient for this reason, in the order they are offered."""
-    people = clinicians(visit)
-    return [modality for modality in Modality if weigh(people, replace(visit, modality=modality)).eligible]
+_kept: OrderedDict[Hashable, _Kept] = OrderedDict()
+_lock = Lock()
+
+
+def forget() -> None:
+    """As a process that has just begun."""
+    with _lock:
+        _kept.clear()
 
 
 def words_zone(visit: Visit, eligible: Sequence[Eligible]) -> str:
@@ -87,75 +98,169 @@ def words_zone(visit: Visit, eligible: Sequence[Eligible]) -> str:
     return visit.zone
 
 
-def _block_length() -> int:
-    # A day of the patient's can lie on two days of the practice's, so a block is two days shorter than a search.
-    return ehr.gateway().capabilities.days_per_slot_search - 2
-
-
-def block_of(number: int, visit: Visit, policy: Policy, now: datetime) -> Block:
-    length = _block_length()
-    today, last = local_day(now, visit.zone), last_start(visit, policy, now)
-    number = max(0, min(number, (last - today).days // length))
-    first_on = today + timedelta(days=number * length)
-    last_on = min(first_on + timedelta(days=length - 1), last)
+def block_of(number: int, visit: Visit, rules: ClinicRules, now: datetime) -> Block:
+    today, last = local_day(now, visit.zone), last_start(visit, rules.policy, now)
+    number = max(0, min(number, (last - today).days // BLOCK_DAYS))
+    first_on = today + timedelta(days=number * BLOCK_DAYS)
+    last_on = min(first_on + timedelta(days=BLOCK_DAYS - 1), last)
     return Block(number, first_on, last_on, is_last=last_on == last)
 
 
-def _wants(eligible: Sequence[Eligible], visit: Visit, block: Block, now: datetime) -> list[board.Want]:
-    appointment_type = visit.reason.appointment_types[visit.modality]
-    return [
-        board.Want(
-            schedule_ref=schedule.ref,
-            minutes=entry.minutes,
-            appointment_type=appointment_type,
-            first_on=max(block.first_on - timedelta(days=1), local_day(now, schedule.zone)),
-            last_on=block.last_on + timedelta(days=1),
-        )
-        for entry in eligible
-        for schedule in entry.schedules
-    ]
+def block_number_of(day: date, visit: Visit, now: datetime) -> int:
+    """The block a day of the patient's lies in; days outside the horizon count to the nearest block."""
+    return max(0, (day - local_day(now, visit.zone)).days // BLOCK_DAYS)
 
 
-def find_times(visit: Visit, *, block_number: int, now: datetime, clinician_id: int | None = None) -> Times:
-    """Offers in one block of days. Raises ``EhrUnavailable`` when the EHR is away and nothing is known."""
-    policy = SchedulingPolicy.current().to_term()
-    eligibility = weigh(clinicians(visit), visit)
-    block = block_of(block_number, visit, policy, now)
-    wanted = [entry for entry in eligibility.eligible if clinician_id in (None, entry.clinician.id)]
-    view = board.read(_wants(wanted, visit, block, now), deadline_seconds=settings.GRID_DEADLINE_SECONDS)
+def find_times(
+    visit: Visit, *, block_number: int, now: datetime, stands: Standing, seconds: float | None = None
+) -> Times:
+    """What is open in one block of days, after at most ``seconds`` (else the grid's deadline) with the EHR.
+
+    Raises ``EhrUnavailable`` when the EHR is away and nothing is known.
+    """
+    rules = clinic_rules.at(stands)
+    eligible = rules.index.eligible(visit)
+    block = block_of(block_number, visit, rules, now)
+    zone = words_zone(visit, eligible)
+    bounds = DayBounds.of(block.first_on, block.last_on, zone)
+    found = _openings(visit, eligible, bounds, rules, stands, now, seconds)
+    view = found.view
     if view.unreachable and view.read_at is None and not view.pending:
         raise EhrUnavailable("no schedule could be read and none is known")
-    first, _ = day_bounds(block.first_on - timedelta(days=1), visit.zone)
-    _, last = day_bounds(block.last_on + timedelta(days=1), visit.zone)
-    claims = Booking.objects.claims([entry.clinician.id for entry in wanted], first, last, now)
-    found = find_offers(wanted, view.slots, visit=visit, policy=policy, claims=claims, now=now)
-    zone = words_zone(visit, eligibility.eligible)
-    offers = tuple(
-        offer for offer in found.offers if block.first_on <= local_day(offer.starts_at, zone) <= block.last_on
-    )
     return Times(
-        offers=offers,
+        openings=found.openings,
+        bounds=bounds,
         block=block,
         zone=zone,
-        eligibility=eligibility,
+        eligible=eligible,
         read_at=view.read_at,
         pending=view.pending + view.unreachable,
         is_stale=view.is_stale,
     )
 
 
-def next_block_with_times(visit: Visit, *, after: Block, now: datetime) -> Times | None:
-    """The first later block that has any offer, or None as far as the horizon reaches."""
-    times_block = after
-    while not times_block.is_last:
-        times = find_times(visit, block_number=times_block.number + 1, now=now)
-        if times.offers:
+def _openings(
+    visit: Visit,
+    eligible: tuple[Eligible, ...],
+    bounds: DayBounds,
+    rules: ClinicRules,
+    stands: Standing,
+    now: datetime,
+    seconds: float | None,
+) -> _Kept:
+    place = (visit.reason.code, visit.jurisdiction, visit.zone)
+    question = (settings.EHR_BASE_URL, rules.version, place, *_kind(visit), bounds.edges[0], bounds.edges[-1])
+    with _lock:
+        kept = _kept.get(question)
+    if (
+        kept is None
+        or kept.claims != stands.claims
+        or now >= kept.until
+        or time.monotonic() > kept.made_at + KEPT_SECONDS
+        or board.has_changed(kept.keys, kept.view.number)
+    ):
+        kept = None
+    elif time.time() < kept.view.until:
+        return kept
+    wants = list(_wants(visit, eligible, bounds, now))
+    deadline = settings.GRID_DEADLINE_SECONDS if seconds is None else seconds
+    view = board.read(wants, deadline_seconds=deadline)
+    if kept is not None and not board.has_changed(kept.keys, kept.view.number):
+        kept = replace(kept, view=view)
+    else:
+        kept = _work_out(visit, eligible, bounds, rules, stands, now, wants, view)
+    with _lock:
+        _kept[question] = kept
+        _kept.move_to_end(question)
+        while len(_kept) > _MOST_KEPT:
+            _kept.popitem(last=False)
+    return kept
+
+
+def _kind(visit: Visit) -> tuple[Hashable, ...]:
+    return visit.modality, visit.specialty, visit.patient_kind
+
+
+def _work_out(
+    visit: Visit,
+    eligible: tuple[Eligible, ...],
+    bounds: DayBounds,
+    rules: ClinicRules,
+    stands: Standing,
+    now: datetime,
+    wants: Sequence[board.Want],
+    view: board.BoardView,
+) -> _Kept:
+    within = bounds.edges[0], bounds.edges[-1]
+    who = {entry.clinician.id for entry in eligible}
+    # A day more on either side: daily caps count by the schedule's day.
+    first, last = instant(within[0]) - timedelta(days=1), instant(within[1]) + timedelta(days=1)
+    claims = [claim for claim in Booking.objects.claims(first, last, now) if claim.clinician_id in who]
+    openings = open_times(
+        eligible,
+        view.starts,
+        within=within,
+        visit=visit,
+        policy=rules.policy,
+        claims=claims,
+        now=now,
+    )
+    return _Kept(
+        openings=openings,
+        view=view,
+        claims=stands.claims,
+        until=min([openings.until, *_ends(claims)]),
+        keys=frozenset(
+            [key for want in wants for key in (*want.keys, *want.stale_keys)]
+            + [board.claims_key(each) for each in who]
+        ),
+        made_at=time.monotonic(),
+    )
+
+
+def _ends(claims: Sequence[Claim]) -> Iterator[datetime]:
+    return (claim.until for claim in claims if claim.until is not None)
+
+
+def _wants(
+    visit: Visit, eligible: Sequence[Eligible], bounds: DayBounds, now: datetime
+) -> Iterator[board.Want]:
+    appointment_type = visit.reason.appointment_types.get(visit.modality)
+    if appointment_type is None:
+        return
+    # In the practice's days, of which today is the first that can have anything.
+    spans: dict[str, tuple[date, date]] = {}
+    first, last = max(instant(bounds.edges[0]), now.astimezone(UTC)), instant(bounds.edges[-1] - 1)
+    for entry in eligible:
+        for schedule in entry.schedules:
+            zone = schedule.zone
+            if zone not in spans:
+                spans[zone] = local_day(first, zone), local_day(last, zone)
+            line = board.Line(schedule.ref, zone, entry.minutes, appointment_type)
+            yield board.Want(line, *spans[zone])
+
+
+def next_block_with_times(
+    visit: Visit,
+    *,
+    after: Block,
+    now: datetime,
+    stands: Standing,
+    clinician_id: int | None = None,
+    seconds: float | None = None,
+) -> Times | None:
+    """The first later block that has any time, of one clinician or of all; None as far as the horizon reaches.
+
+    Of the days beyond it nothing is fetched, and all blocks together get the time that one page may take. A block that
+    is not known yet ends the search: what it would say is still pending.
+    """
+    allowed = settings.GRID_DEADLINE_SECONDS if seconds is None else seconds
+    ends = time.monotonic() + allowed
+    block = after
+    while not block.is_last:
+        left = max(0.0, ends - time.monotonic())
+        times = find_times(visit, block_number=block.number + 1, now=now, stands=stands, seconds=left)
+        if times.openings.of(clinician_id) or times.pending:
             return times
-        times_block = times.block
+        block = times.block
     return None
-
-
-def block_number_of(day: date, visit: Visit, now: datetime) -> int:
-    """The block a day of the patient's lies in; days outside the horizon count to the nearest block."""
-    first = block_of(0, visit, SchedulingPolicy.current().to_term(), now)
-    return max(0, (day - first.first_on).days // _block_length())

@@ -150,7 +150,7 @@ def check_offer(
             if slot.starts_at == choice.starts_at
         ]
     claims = Booking.objects.exclude(pk__in=apart_from).claims(
-        [clinician.id], choice.starts_at - LONGEST_DAY, ends_at + LONGEST_DAY, now
+        choice.starts_at - LONGEST_DAY, ends_at + LONGEST_DAY, now, clinician.id
     )
     found = find_offers([entry], {schedule.ref: slots}, visit=visit, policy=policy, claims=claims, now=now)
     if found.offers:
@@ -215,6 +215,7 @@ def hold(visit: Visit, choice: Choice, *, visitor: Visitor, now: datetime) -> Bo
             hold_full_expires_at=expires_at,
         )
         BookingEvent.objects.create(booking=booking, new_state=BookingState.HELD, actor="patient")
+    board.note_claims([offer.clinician.id])
     ehr_holds.ask(booking, now=now)
     return booking
 

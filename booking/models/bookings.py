@@ -6,9 +6,8 @@ States move by compare-and-set, each move with an append-only event and the acto
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models, transaction
@@ -52,14 +51,20 @@ class BookingQuerySet(models.QuerySet["Booking"]):
         return self.filter(clinician_id=clinician_id, starts_at__lt=ends_at, ends_at__gt=starts_at)
 
     def claims(
-        self, clinician_ids: Collection[int], first: datetime, last: datetime, now: datetime
+        self, first: datetime, last: datetime, now: datetime, clinician_id: int | None = None
     ) -> list[Claim]:
-        rows = (
-            self.claiming(now)
-            .filter(clinician_id__in=clinician_ids, starts_at__lt=last, ends_at__gt=first)
-            .values_list("clinician_id", "starts_at", "ends_at")
+        """What is claimed between two instants, of one clinician or of all."""
+        # No visit is longer than a day, and the start is what the index is on.
+        rows = self.claiming(now).filter(
+            starts_at__lt=last, starts_at__gt=first - timedelta(days=1), ends_at__gt=first
         )
-        return [Claim(*row) for row in rows]
+        if clinician_id is not None:
+            rows = rows.filter(clinician_id=clinician_id)
+        names = ("clinician_id", "starts_at", "ends_at", "state", "hold_expires_at")
+        return [
+            Claim(who, starts_at, ends_at, expires_at if state == BookingState.HELD else None)
+            for who, starts_at, ends_at, state, expires_at in rows.values_list(*names)
+        ]
 
 
 class Booking(models.Model):
@@ -118,6 +123,9 @@ class Booking(models.Model):
         indexes = [
             models.Index(fields=["clinician", "starts_at"], name="booking_clinician_start"),
             models.Index(fields=["state", "look_up_at"], name="booking_state_look_up"),
+            models.Index(
+                fields=["starts_at"], condition=Q(state__in=sorted(CLAIMING)), name="booking_claims_by_start"
+            ),
         ]
         constraints = [
             # The backstop behind the clinician lock. PostgreSQL has an exclusion constraint on overlaps as well.

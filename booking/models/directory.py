@@ -205,24 +205,27 @@ class ClinicianRecord(EhrFilled):
         else:
             super().put(name, value)
 
-    def to_term(self, where: str = "") -> Clinician:
-        """With what compacts grant among the licenses; ``where`` limits that to one jurisdiction, and is quicker."""
-        credentials = self.compact_credentials.all()
-        own = Clinician(
+    def to_own_term(self) -> Clinician:
+        """With their own licenses only; what their compact credentials grant is still to be added."""
+        return Clinician(
             id=self.pk,
             ref=self.ehr_ref,
             name=self.full_name,
             profession=self.profession,
             home=self.home_jurisdiction,
             licenses=tuple(record.to_term() for record in self.licenses.all()),
-            credentials=tuple(record.to_term() for record in credentials),
+            credentials=tuple(record.to_term() for record in self.compact_credentials.all()),
             specialties=frozenset(specialty.code for specialty in self.specialties.all()),
             modalities=modalities_of(self),
             declined_reasons=frozenset(reason.code for reason in self.declined_reasons.all()),
             accepts_new_patients=self.accepts_new_patients,
             schedules=tuple(record.to_term() for record in self.live_schedules),
         )
-        return with_compacts(own, {each.compact.code: each.compact.term for each in credentials}, where)
+
+    def to_term(self, where: str = "") -> Clinician:
+        """With what compacts grant among the licenses; ``where`` limits that to one jurisdiction, and is quicker."""
+        compacts = {each.compact.code: each.compact.term for each in self.compact_credentials.all()}
+        return with_compacts(self.to_own_term(), compacts, where)
 
 
 class LicenseRecord(models.Model):

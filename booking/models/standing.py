@@ -78,7 +78,7 @@ def standing(using: str = "default") -> Standing:
     changes, events = RulesChange._meta.db_table, BookingEvent._meta.db_table
     with connections[using].cursor() as cursor:
         cursor.execute(
-            f"SELECT (SELECT COALESCE(MAX(id), 0) FROM {changes}), (SELECT COUNT(*) FROM {changes}),"
+            f"SELECT (SELECT COALESCE(MAX(id), 0) FROM {changes}), (SELECT COUNT(*) FROM {changes}),"  # noqa: S608
             f" (SELECT COALESCE(MAX(id), 0) FROM {events})"
         )
         last, count, event = cursor.fetchone()

@@ -31,7 +31,7 @@ class Availability:
     withheld: Mapping[Withheld, int]
 
 
-class _Claims:
+class Claims:
     """Claims per clinician, for overlap questions in the order of their starts."""
 
     def __init__(self, claims: Iterable[Claim], buffer: timedelta) -> None:
@@ -39,6 +39,9 @@ class _Claims:
         self._by_clinician: dict[int, list[Claim]] = defaultdict(list)
         for claim in sorted(claims, key=lambda claim: claim.starts_at):
             self._by_clinician[claim.clinician_id].append(claim)
+
+    def any_of(self, clinician_id: int) -> bool:
+        return clinician_id in self._by_clinician
 
     def overlap(self, clinician_id: int, starts_at: datetime, ends_at: datetime) -> bool:
         mine = self._by_clinician.get(clinician_id)
@@ -69,7 +72,7 @@ def weigh_time(
     *,
     visit: Visit,
     policy: Policy,
-    claims: _Claims,
+    claims: Claims,
     now: datetime,
 ) -> Offer | Withheld:
     if ends_at - starts_at != timedelta(minutes=entry.minutes):
@@ -102,7 +105,7 @@ def find_offers(
     now: datetime,
 ) -> Availability:
     """Offers out of ``slots`` (by schedule reference). A clinician free at one instant in two places is one offer."""
-    taken = _Claims(claims, policy.buffer)
+    taken = Claims(claims, policy.buffer)
     withheld: dict[Withheld, int] = defaultdict(int)
     offers: list[Offer] = []
     for entry in eligible:
@@ -135,18 +138,3 @@ def by_local_day(offers: Iterable[Offer], zone_name: str) -> dict[date, list[Off
     for offer in offers:
         days[local_day(offer.starts_at, zone_name)].append(offer)
     return dict(days)
-
-
-def nearest(
-    offers: Sequence[Offer], starts_at: datetime, *, clinician_id: int | None = None, count: int = 3
-) -> list[Offer]:
-    """The offers closest to a wanted start; at equal distance the same clinician first, then the earlier."""
-    ranked = sorted(
-        offers,
-        key=lambda offer: (
-            abs(offer.starts_at - starts_at),
-            offer.clinician.id != clinician_id,
-            offer.starts_at,
-        ),
-    )
-    return sorted(ranked[:count], key=lambda offer: offer.starts_at)

@@ -27,6 +27,7 @@ ZONE_NAMES = {
 
 MORNING, AFTERNOON, EVENING = "morning", "afternoon", "evening"
 PARTS_OF_DAY = (MORNING, AFTERNOON, EVENING)
+_PART_HOURS = {MORNING: 0, AFTERNOON: 12, EVENING: 17}
 
 
 @lru_cache(maxsize=256)
@@ -57,7 +58,12 @@ def day_bounds(on: date, zone_name: str) -> tuple[datetime, datetime]:
 
 def part_of_day(at: datetime, zone_name: str) -> str:
     hour = at.astimezone(zone(zone_name)).hour
-    return MORNING if hour < 12 else AFTERNOON if hour < 17 else EVENING
+    return next(part for part in reversed(PARTS_OF_DAY) if hour >= _PART_HOURS[part])
+
+
+def part_begins(on: date, part: str, zone_name: str) -> datetime:
+    """The UTC instant at which a part of a local day begins. No zone changes its clock at noon or at five."""
+    return datetime.combine(on, time(_PART_HOURS[part]), zone(zone_name)).astimezone(UTC)
 
 
 def zone_words(zone_name: str) -> str:

@@ -154,11 +154,12 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Time of a clinician that a live hold or booking of ours takes."""
+    """Time of a clinician that a live hold or booking of ours takes; a hold, ``until`` it lapses."""
 
     clinician_id: int
     starts_at: datetime
     ends_at: datetime
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

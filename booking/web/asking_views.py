@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from booking.flows import find_times, hold_slot
+from booking.flows import clinic_rules, hold_slot
 from booking.models import ReasonModality, Specialty, VisitReasonRecord
 from booking.scheduling.jurisdictions import JURISDICTIONS
 from booking.scheduling.reasons import is_red_flag, search
@@ -31,7 +31,7 @@ HOW = {Modality.VIDEO: "video", Modality.IN_PERSON: "in person", Modality.PHONE:
 
 def next_question(request: HttpRequest, draft: Draft) -> HttpResponse:
     """On to the first question that has no answer yet, or to the times."""
-    missing = drafts.missing_before_times(draft, drafts.reason_of(draft), timezone.now())
+    missing = drafts.missing_before_times(draft, clinic_rules.current(), timezone.now())
     drafts.save(request, draft)
     return redirect(missing or "times")
 
@@ -101,7 +101,7 @@ def choose_reason(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def screening(request: HttpRequest) -> HttpResponse:
     draft = drafts.load(request)
-    reason = drafts.reason_of(draft)
+    reason = drafts.reason_of(draft, clinic_rules.current())
     if reason is None or not reason.signs:
         return next_question(request, draft)
     answer = request.POST.get("answer")
@@ -127,7 +127,7 @@ def urgent(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def choose_state(request: HttpRequest) -> HttpResponse:
     draft = drafts.load(request)
-    reason = drafts.reason_of(draft)
+    reason = drafts.reason_of(draft, clinic_rules.current())
     if reason is None:
         return redirect("start")
     form = StateForm(request.POST or None, initial={"state": draft.jurisdiction})
@@ -155,7 +155,7 @@ def choose_zone(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def patient_kind(request: HttpRequest) -> HttpResponse:
     draft = drafts.load(request)
-    reason = drafts.reason_of(draft)
+    reason = drafts.reason_of(draft, clinic_rules.current())
     if reason is None or not draft.jurisdiction:
         return next_question(request, draft)
     if request.POST.get("kind") in set(PatientKind):
@@ -174,12 +174,13 @@ def patient_kind(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def choose_specialty(request: HttpRequest) -> HttpResponse:
     draft = drafts.load(request)
-    reason = drafts.reason_of(draft)
+    rules = clinic_rules.current()
+    reason = drafts.reason_of(draft, rules)
     wanted = request.POST.get("specialty", "")
-    missing = drafts.missing_before_times(draft, reason, timezone.now())
+    missing = drafts.missing_before_times(draft, rules, timezone.now())
     if reason is None or missing not in (None, "choose_specialty"):
         return redirect(missing or "start")
-    open_now = find_times.open_specialties(drafts.visit_of(draft, reason), timezone.now())
+    open_now = rules.open_specialties(drafts.visit_of(draft, rules), timezone.now())
     if not open_now:
         return no_clinician(request, draft, reason)
     if wanted in open_now:

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
-from booking.flows import confirm_booking, hold_slot
+from booking.flows import clinic_rules, confirm_booking, hold_slot
 from booking.messaging.channels import DeliveryError
 from booking.models import Booking, PatientRecord, SchedulingPolicy, User
 from booking.scheduling.clock import local_day
@@ -93,7 +93,12 @@ def contact(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse:
         "form": form,
         "sign_in_url": f"{reverse('account_login')}?next={reverse('contact')}",
         "journey": journey(
-            "you", draft=draft, reason=drafts.reason_of(draft), back="times", hold=hold, now=timezone.now()
+            "you",
+            draft=draft,
+            reason=drafts.reason_of(draft, clinic_rules.current()),
+            back="times",
+            hold=hold,
+            now=timezone.now(),
         ),
     }
     return render(request, "booking/contact.html", context, status=422 if form.errors else 200)
@@ -133,7 +138,12 @@ def _code_context(draft: Draft, hold: Booking, process: ContactCode, form: CodeF
         else f"the number ending in {process.value[-4:]}",
         "can_resend": process.can_resend,
         "journey": journey(
-            "you", draft=draft, reason=drafts.reason_of(draft), back="contact", hold=hold, now=timezone.now()
+            "you",
+            draft=draft,
+            reason=drafts.reason_of(draft, clinic_rules.current()),
+            back="contact",
+            hold=hold,
+            now=timezone.now(),
         ),
     }
 
@@ -178,7 +188,12 @@ def details(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse:
         "form": form,
         "verified_words": verified.value,
         "journey": journey(
-            "you", draft=draft, reason=drafts.reason_of(draft), back="times", hold=hold, now=now
+            "you",
+            draft=draft,
+            reason=drafts.reason_of(draft, clinic_rules.current()),
+            back="times",
+            hold=hold,
+            now=now,
         ),
     }
     return render(request, "booking/details.html", context, status=422 if form.errors else 200)

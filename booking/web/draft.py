@@ -14,7 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest
 
-from booking.flows import find_times
+from booking.flows.clinic_rules import ClinicRules
 from booking.models import Booking, PatientRecord, User, VisitReasonRecord
 from booking.models.bookings import Visitor
 from booking.scheduling.eligibility import Visit
@@ -78,7 +78,10 @@ def load(request: HttpRequest) -> Draft:
 
 
 def save(request: HttpRequest, draft: Draft) -> None:
-    request.session[SESSION_KEY] = asdict(draft)
+    """A draft that is as it was is not written again."""
+    answers = asdict(draft)
+    if request.session.get(SESSION_KEY) != answers:
+        request.session[SESSION_KEY] = answers
 
 
 def visitor(request: HttpRequest) -> Visitor:
@@ -98,14 +101,12 @@ def known_visitor(request: HttpRequest) -> Visitor:
     return visitor(request)
 
 
-def reason_of(draft: Draft) -> VisitReasonRecord | None:
-    if not draft.reason:
-        return None
-    return VisitReasonRecord.objects.offered().with_rules().filter(code=draft.reason).first()
+def reason_of(draft: Draft, rules: ClinicRules) -> VisitReasonRecord | None:
+    return rules.reasons.get(draft.reason)
 
 
-def visit_of(draft: Draft, reason: VisitReasonRecord, modality: Modality | None = None) -> Visit:
-    term = reason.to_term()
+def visit_of(draft: Draft, rules: ClinicRules, modality: Modality | None = None) -> Visit:
+    term = rules.terms[draft.reason]
     return Visit(
         reason=term,
         jurisdiction=draft.jurisdiction,
@@ -116,20 +117,21 @@ def visit_of(draft: Draft, reason: VisitReasonRecord, modality: Modality | None 
     )
 
 
-def missing_before_times(draft: Draft, reason: VisitReasonRecord | None, now: datetime) -> str | None:
+def missing_before_times(draft: Draft, rules: ClinicRules, now: datetime) -> str | None:
     """The URL name of the first question without an answer, or None when times can be shown.
 
     Fills in a specialty that leaves no choice.
     """
+    reason = reason_of(draft, rules)
     if reason is None:
         return "start"
     if reason.signs and not draft.is_screened:
         return "screening"
     if draft.jurisdiction not in JURISDICTIONS:
         return "choose_state"
-    if not draft.patient_kind and find_times.asks_patient_kind(visit_of(draft, reason)):
+    if not draft.patient_kind and rules.asks_patient_kind(visit_of(draft, rules)):
         return "patient_kind"
-    open_now = find_times.open_specialties(visit_of(draft, reason), now)
+    open_now = rules.open_specialties(visit_of(draft, rules), now)
     if draft.specialty not in open_now:
         draft.specialty = next(iter(open_now)) if len(open_now) == 1 else ""
     return None if draft.specialty else "choose_specialty"

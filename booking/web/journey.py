@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.urls import reverse
 
-from booking.models import Booking, Specialty, VisitReasonRecord
+from booking.models import Booking, VisitReasonRecord
 from booking.scheduling.jurisdictions import JURISDICTIONS
 
 from .draft import Draft
@@ -54,9 +54,11 @@ def _summary(draft: Draft, reason: VisitReasonRecord | None, names: list[str]) -
         rows.append(
             SummaryRow("Where you will be", JURISDICTIONS[draft.jurisdiction].name, reverse("choose_state"))
         )
-    if draft.specialty:
-        specialty = Specialty.objects.filter(code=draft.specialty).first()
+    if draft.specialty and reason is not None:
         change = reverse("choose_specialty") if "specialty" in names else ""
-        if specialty is not None:
-            rows.append(SummaryRow("Type of care", specialty.name, change))
+        rows += [
+            SummaryRow("Type of care", specialty.name, change)
+            for specialty in reason.specialties.all()
+            if specialty.code == draft.specialty
+        ]
     return rows

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlencode
 
+from django.utils.safestring import SafeString
+
+from booking.flows.clinic_rules import ClinicianCard
 from booking.flows.find_times import Times
 from booking.flows.hold_slot import Choice
 from booking.messaging.words import license_words
-from booking.models import ClinicianRecord
-from booking.scheduling.availability import by_local_day
 from booking.scheduling.clock import (
     PARTS_OF_DAY,
     date_words,
     local_day,
-    part_of_day,
     short_date_words,
     time_words,
     zone_words,
 )
+from booking.scheduling.openings import Opening
 from booking.scheduling.terms import Modality, Offer
 
 from .presenters import (
@@ -30,38 +30,44 @@ from .presenters import (
     EmptyTimes,
     FilterChoice,
     Notice,
-    PartOfDay,
     TimeChoice,
+    TimeList,
     TimesGrid,
 )
+from .slot_markup import slot_buttons
 
 SHOWN_PER_PART = 6
 SOONEST = 3
+CLINICIANS_PER_PAGE = 20
+WEEK = "week"
 MODALITY_LABELS = {Modality.VIDEO: "Video", Modality.IN_PERSON: "In person", Modality.PHONE: "Phone"}
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What the address of a page of times says. ``day`` None means the first day with times."""
+    """What the address of a page of times says. ``day`` None means the first day with times.
+
+    ``view`` is WEEK or empty, for one day; ``page`` counts clinicians, from 1.
+    """
 
     modality: Modality
     day: date | None = None
     part: str = ""
     clinician_id: int | None = None
+    view: str = ""
+    page: int = 1
 
     def url(self, path: str, **changes: object) -> str:
+        """Another page of the same; whatever changes begins again with the first clinicians."""
         values: dict[str, object] = {
             "modality": self.modality.value,
             "day": self.day.isoformat() if self.day else "",
             "part": self.part,
             "clinician": self.clinician_id or "",
+            "view": self.view,
+            "page": "" if changes or self.page == 1 else self.page,
         } | changes
         return f"{path}?{urlencode({name: value for name, value in values.items() if value})}"
-
-    def admits(self, offer: Offer, zone: str) -> bool:
-        return (self.clinician_id in (None, offer.clinician.id)) and (
-            not self.part or part_of_day(offer.starts_at, zone) == self.part
-        )
 
 
 def slot_value(offer: Offer, modality: Modality) -> str:
@@ -81,19 +87,41 @@ def plural(count: int, one: str, many: str = "") -> str:
 class GridPresenter:
     """Words for one answer of ``find_times``, for one set of filters."""
 
-    def __init__(self, times: Times, filters: Filters, *, path: str, now: datetime) -> None:
-        self.times, self.filters, self.path, self.now = times, filters, path, now
+    def __init__(
+        self,
+        times: Times,
+        filters: Filters,
+        *,
+        cards: Mapping[int, ClinicianCard],
+        path: str,
+        now: datetime,
+    ) -> None:
+        self.times, self.filters, self.cards, self.path, self.now = times, filters, cards, path, now
         self.zone = times.zone
         self.zone_words = zone_words(times.zone)
-        self.admitted = [offer for offer in times.offers if filters.admits(offer, times.zone)]
-        self.days = by_local_day(self.admitted, times.zone)
-        first_with_times = min(self.days, default=times.block.first_on)
-        self.day = filters.day if filters.day in times.block.days else first_with_times
+        self.openings = times.openings.of(filters.clinician_id)
+        self.spans = times.bounds.spans(filters.part)
+        self.counts = dict(zip(times.bounds.days, self.openings.counts(self.spans), strict=True))
+        self.days_with_times = [day for day, count in self.counts.items() if count]
+        first = self.days_with_times[0] if self.days_with_times else times.block.first_on
+        self.day = filters.day if filters.day in self.counts else first
+        self.is_week = filters.view == WEEK
+        self.shown_spans = self.spans if self.is_week else (times.bounds.span(self.day, filters.part),)
+        self.people = self.openings.on(self.shown_spans)
+        pages = max(1, -(-len(self.people) // CLINICIANS_PER_PAGE))
+        self.page = max(1, min(filters.page, pages))
+        self.first_shown = (self.page - 1) * CLINICIANS_PER_PAGE
+        self.shown = self.people[self.first_shown : self.first_shown + CLINICIANS_PER_PAGE]
+
+    @property
+    def has_times(self) -> bool:
+        return bool(self.days_with_times)
 
     def grid(
         self,
         *,
         modalities: Sequence[Modality],
+        look_again_seconds: int,
         later: Times | None = None,
         notice: Notice | None = None,
         alternatives: Sequence[Offer] = (),
@@ -102,11 +130,11 @@ class GridPresenter:
         return TimesGrid(
             url=self.path,
             zone_words=f"{self.zone_words} time",
-            freshness_words=self._freshness(),
-            day_heading=date_words(self.day),
+            freshness_words=self.freshness(),
+            day_heading=self._heading(),
             soonest=tuple(self._tile(offer) for offer in self._soonest()),
             days=tuple(self._tab(day) for day in block.days),
-            clinicians=self._clinicians(),
+            clinicians=tuple(self._clinician(opening) for opening in self.shown),
             modalities=tuple(self._modality(each) for each in modalities) if len(modalities) > 1 else (),
             parts_of_day=tuple(self._part(each) for each in PARTS_OF_DAY),
             clinician_choices=self._clinician_choices(),
@@ -114,13 +142,19 @@ class GridPresenter:
             later_days_url="" if block.is_last else self._day_url(block.last_on + timedelta(days=1)),
             waiting_words=self._waiting(),
             refresh_url=self.filters.url(self.path),
+            look_again_seconds=look_again_seconds,
+            views=self._views(),
+            is_week=self.is_week,
+            people_words=self._people_words(),
+            earlier_people=self._people_link(self.page - 1, "previous"),
+            later_people=self._people_link(self.page + 1, "next"),
             empty=self._empty(later),
             notice=notice,
             alternatives=tuple(self._tile(offer) for offer in alternatives),
             is_stale=self.times.is_stale,
         )
 
-    def _freshness(self) -> str:
+    def freshness(self) -> str:
         read_at = self.times.read_at
         if read_at is None:
             return ""
@@ -137,13 +171,19 @@ class GridPresenter:
     def _waiting(self) -> str:
         if not self.times.pending:
             return ""
-        people = min(self.times.pending, len(self.times.eligibility.eligible))
+        people = min(self.times.pending, len(self.times.eligible))
         return f"Checking {plural(people, 'more clinician')}"
 
+    def _heading(self) -> str:
+        if not self.is_week:
+            return date_words(self.day)
+        block = self.times.block
+        return f"{short_date_words(block.first_on)} to {short_date_words(block.last_on)}"
+
     def _soonest(self) -> list[Offer]:
-        if self.times.block.number:
+        if self.times.block.number or self.page > 1:
             return []
-        return self.admitted[:SOONEST]
+        return self.openings.soonest(SOONEST, self.spans)
 
     def _tile(self, offer: Offer) -> TimeChoice:
         on = local_day(offer.starts_at, self.zone)
@@ -165,20 +205,27 @@ class GridPresenter:
         return "Tomorrow" if on == today + timedelta(days=1) else short_date_words(on)
 
     def _tab(self, day: date) -> DayTab:
-        count = len(self.days.get(day, ()))
+        count = self.counts[day]
         words = plural(count, "time") if count else "No times"
         return DayTab(
             weekday=f"{day:%a}",
             day=f"{day:%b} {day.day}",
             count_words=words,
             label=f"{date_words(day)}, {words.lower()}",
-            url=self._day_url(day),
-            is_on=day == self.day,
+            url=self._day_url(day, view=""),
+            is_on=day == self.day and not self.is_week,
             is_empty=not count,
         )
 
-    def _day_url(self, day: date) -> str:
-        return self.filters.url(self.path, day=day.isoformat())
+    def _day_url(self, day: date, **changes: object) -> str:
+        return self.filters.url(self.path, day=day.isoformat(), **changes)
+
+    def _views(self) -> tuple[FilterChoice, ...]:
+        day = self.day.isoformat()
+        return (
+            FilterChoice("One day", self.filters.url(self.path, view="", day=day), not self.is_week),
+            FilterChoice("Whole week", self.filters.url(self.path, view=WEEK, day=day), self.is_week),
+        )
 
     def _modality(self, modality: Modality) -> FilterChoice:
         is_on = modality is self.filters.modality
@@ -190,12 +237,11 @@ class GridPresenter:
         return FilterChoice(part.capitalize(), self.filters.url(self.path, part="" if is_on else part), is_on)
 
     def _clinician_choices(self) -> tuple[FilterChoice, ...]:
-        """Everyone with times in this block; and whoever is chosen, so that the choice can be undone."""
+        """Everyone who is shown; and whoever is chosen, so that the choice can be undone."""
         chosen = self.filters.clinician_id
-        people = {offer.clinician.id: offer.clinician.name for offer in self.times.offers}
-        for entry in self.times.eligibility.eligible:
-            if entry.clinician.id == chosen:
-                people[chosen] = entry.clinician.name
+        people = {opening.entry.clinician.id: opening.entry.clinician.name for opening in self.shown}
+        if chosen is not None and chosen in self.cards:
+            people[chosen] = self.cards[chosen].name
         if len(people) < 2 and chosen is None:
             return ()
         return tuple(
@@ -205,66 +251,90 @@ class GridPresenter:
             for each, name in sorted(people.items(), key=lambda item: item[1])
         )
 
-    def _clinicians(self) -> tuple[ClinicianTimes, ...]:
-        offers: dict[int, list[Offer]] = defaultdict(list)
-        for offer in self.days.get(self.day, ()):
-            offers[offer.clinician.id].append(offer)
-        records = ClinicianRecord.objects.select_related("photo").defer("photo__data").in_bulk(list(offers))
-        return tuple(
-            self._clinician(records[each], theirs) for each, theirs in offers.items() if each in records
-        )
+    def _people_words(self) -> str:
+        if len(self.people) <= CLINICIANS_PER_PAGE:
+            return ""
+        last = self.first_shown + len(self.shown)
+        return f"Clinicians {self.first_shown + 1} to {last} of {len(self.people)}, the soonest first"
 
-    def _clinician(self, record: ClinicianRecord, offers: Sequence[Offer]) -> ClinicianTimes:
-        stands_on = offers[0].license
-        details = [f"Speaks {record.languages}"] if record.languages else []
+    def _people_link(self, page: int, which: str) -> FilterChoice | None:
+        first = (page - 1) * CLINICIANS_PER_PAGE
+        if not 0 <= first < len(self.people):
+            return None
+        count = min(CLINICIANS_PER_PAGE, len(self.people) - first)
+        url = self.filters.url(self.path, day=self.day.isoformat(), page=page if page > 1 else "")
+        return FilterChoice(f"Show the {which} {plural(count, 'clinician')}", url, is_on=False)
+
+    def _clinician(self, opening: Opening) -> ClinicianTimes:
+        clinician = opening.entry.clinician
+        card = self.cards[clinician.id]
+        lists = tuple(self._week_lists(opening) if self.is_week else self._day_lists(opening))
+        indices = [index for span in self.shown_spans for index in opening.between(*span)]
+        details = [f"Speaks {card.languages}"] if card.languages else []
         if self.filters.modality is Modality.IN_PERSON:
-            details.append(" and ".join(sorted({offer.schedule.location_name for offer in offers})))
+            names = {opening.schedule(index).location_name for index in indices}
+            details.append(" and ".join(sorted(names)))
+        stands_on = opening.offer(indices[0], self.times.openings.zone).license
         return ClinicianTimes(
-            id=record.pk,
-            name=record.full_name,
-            initials="".join(
-                word[0] for word in (record.name.split()[0], record.family_name or record.name) if word
-            ),
-            photo_url=record.photo.get_absolute_url() if hasattr(record, "photo") else "",
+            id=clinician.id,
+            name=card.name,
+            initials=card.initials,
+            photo_url=card.photo_url,
             detail_words=" · ".join(details),
             license_words=license_words(stands_on.jurisdiction, stands_on.compact),
-            count_words=plural(len(offers), "time"),
-            parts=tuple(self._parts(offers)),
+            count_words=plural(len(indices), "time"),
+            lists=lists,
         )
 
-    def _parts(self, offers: Iterable[Offer]) -> Iterable[PartOfDay]:
-        grouped: dict[str, list[TimeChoice]] = defaultdict(list)
-        for offer in offers:
-            words = time_words(offer.starts_at, self.zone)
-            choice = TimeChoice(
-                value=slot_value(offer, self.filters.modality),
-                time_words=words,
-                label=f"{words} {self.zone_words} time, {date_words(self.day)}, {offer.clinician.name}",
+    def _day_lists(self, opening: Opening) -> list[TimeList]:
+        parts = (self.filters.part,) if self.filters.part else PARTS_OF_DAY
+        return [
+            self._list(part.capitalize(), opening, self.times.bounds.span(self.day, part), self.day)
+            for part in parts
+            if opening.between(*self.times.bounds.span(self.day, part))
+        ]
+
+    def _week_lists(self, opening: Opening) -> list[TimeList]:
+        return [
+            self._list(short_date_words(day), opening, span, day)
+            for day, span in zip(self.times.bounds.days, self.spans, strict=True)
+            if opening.between(*span)
+        ]
+
+    def _list(self, name: str, opening: Opening, span: tuple[int, int], day: date) -> TimeList:
+        indices = opening.between(*span)
+        said_after = f" {self.zone_words} time, {date_words(day)}, {opening.entry.clinician.name}"
+
+        def buttons(some: Sequence[int]) -> SafeString:
+            return slot_buttons(
+                opening, some, modality=self.filters.modality, zone=self.zone, said_after=said_after
             )
-            grouped[part_of_day(offer.starts_at, self.zone)].append(choice)
-        for part in PARTS_OF_DAY:
-            choices = grouped.get(part)
-            if choices:
-                # One time alone is not worth folding away.
-                shown = len(choices) if len(choices) <= SHOWN_PER_PART + 1 else SHOWN_PER_PART
-                more = tuple(choices[shown:])
-                yield PartOfDay(
-                    part.capitalize(), tuple(choices[:shown]), more, f"{len(more)} more times" if more else ""
-                )
+
+        # One time alone is not worth folding away.
+        shown = len(indices) if len(indices) <= SHOWN_PER_PART + 1 else SHOWN_PER_PART
+        more = indices[shown:]
+        if not more:
+            return TimeList(name, buttons(indices))
+        return TimeList(name, buttons(indices[:shown]), buttons(more), f"{len(more)} more times")
 
     def _empty(self, later: Times | None) -> EmptyTimes | None:
-        if self.days.get(self.day) or self.times.pending:
+        if self.people or self.times.pending:
             return None
-        nearest = sorted(self.days, key=lambda day: (abs(day - self.day), day))[:3]
+        nearest = sorted(self.days_with_times, key=lambda day: (abs(day - self.day), day))[:3]
         if not nearest and later is not None:
-            nearest = sorted(by_local_day(later.offers, later.zone))[:3]
+            openings = later.openings.of(self.filters.clinician_id)
+            counts = openings.counts(later.bounds.spans(self.filters.part))
+            nearest = [day for day, count in zip(later.bounds.days, counts, strict=True) if count][:3]
         links = tuple(
             FilterChoice(date_words(day), self._day_url(day), is_on=False) for day in sorted(nearest)
         )
         is_filtered = bool(self.filters.part or self.filters.clinician_id)
-        heading = (
-            f"No times on {date_words(self.day)}" if self.days or links else "No times are free right now"
+        on = (
+            f"in the week from {date_words(self.times.block.first_on)}"
+            if self.is_week
+            else f"on {date_words(self.day)}"
         )
+        heading = f"No times {on}" if self.has_times or links else "No times are free right now"
         if links:
             text = "The nearest days with times are:"
         elif is_filtered:

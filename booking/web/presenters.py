@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from django.utils.safestring import SafeString
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -93,12 +95,15 @@ class TimeChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class PartOfDay:
-    """Times of one clinician in the morning, afternoon or evening; ``more`` is folded under ``more_words``."""
+class TimeList:
+    """Times of one clinician in one part of a day, or on one day of a week.
+
+    ``times_html`` and ``more_html`` are finished list items; the latter are folded under ``more_words``.
+    """
 
     name: str
-    times: tuple[TimeChoice, ...]
-    more: tuple[TimeChoice, ...] = ()
+    times_html: SafeString
+    more_html: SafeString | None = None
     more_words: str = ""
 
 
@@ -111,7 +116,7 @@ class ClinicianTimes:
     detail_words: str
     license_words: str
     count_words: str
-    parts: tuple[PartOfDay, ...]
+    lists: tuple[TimeList, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,7 @@ class EmptyTimes:
 
 @dataclass(frozen=True, slots=True)
 class TimesGrid:
-    """Everything the page of times shows for one day, one modality and the filters that are on.
+    """Everything the page of times shows for one day or week, one modality and the filters that are on.
 
     ``waiting_words`` is empty when every clinician's times are in; otherwise htmx asks ``refresh_url`` again.
     """
@@ -155,6 +160,12 @@ class TimesGrid:
     later_days_url: str = ""
     waiting_words: str = ""
     refresh_url: str = ""
+    look_again_seconds: int = 60
+    views: tuple[FilterChoice, ...] = ()
+    is_week: bool = False
+    people_words: str = ""
+    earlier_people: FilterChoice | None = None
+    later_people: FilterChoice | None = None
     empty: EmptyTimes | None = None
     notice: Notice | None = None
     alternatives: tuple[TimeChoice, ...] = ()

@@ -2,45 +2,57 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from datetime import date, datetime
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import quote_etag
 from django.views.decorators.http import require_http_methods, require_POST
+from django_htmx.http import trigger_client_event
 
-from booking.flows import find_times, hold_slot
+from booking.flows import clinic_rules, find_times, hold_slot
+from booking.flows.clinic_rules import ClinicRules
 from booking.models import Booking, VisitReasonRecord
-from booking.scheduling.availability import nearest
+from booking.models.standing import Standing, standing
 from booking.scheduling.clock import PARTS_OF_DAY, local_day
 from booking.scheduling.errors import Refusal, RefusalCode
+from booking.scheduling.openings import Openings
 from booking.scheduling.terms import Modality, Offer
 
 from . import draft as drafts
 from .draft import Draft
 from .forms import ZoneForm
 from .journey import journey
-from .present_times import Filters, GridPresenter, parse_slot_value
+from .present_times import WEEK, Filters, GridPresenter, parse_slot_value
 from .present_visit import hold_notice
 from .presenters import Notice, TimesGrid
 from .refusals import notice_for
+
+_CSRF_FIELD = re.compile(rb'name="csrfmiddlewaretoken" value="\w+"')
+# A page that only looks whether more has come in does not wait for the EHR as a first one does.
+LOOK_SECONDS = 0.3
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def times(request: HttpRequest) -> HttpResponse:
     draft = drafts.load(request)
     now = timezone.now()
-    reason = drafts.reason_of(draft)
-    if reason is None:
+    stands = standing()
+    rules = clinic_rules.at(stands)
+    if drafts.reason_of(draft, rules) is None:
         return from_the_start(request)
-    missing = drafts.missing_before_times(draft, reason, now)
+    missing = drafts.missing_before_times(draft, rules, now)
     drafts.save(request, draft)
     if missing:
         return redirect(missing)
     if request.method == "POST":
-        return _choose(request, draft, reason, now)
-    return _show(request, draft, reason, now)
+        return _choose(request, draft, rules, now)
+    return _show(request, draft, rules, stands, now)
 
 
 def from_the_start(request: HttpRequest) -> HttpResponse:
@@ -50,16 +62,19 @@ def from_the_start(request: HttpRequest) -> HttpResponse:
     return redirect("start")
 
 
-def _show(request: HttpRequest, draft: Draft, reason: VisitReasonRecord, now: datetime) -> HttpResponse:
-    modalities = find_times.modalities_open(drafts.visit_of(draft, reason))
+def _show(
+    request: HttpRequest, draft: Draft, rules: ClinicRules, stands: Standing, now: datetime
+) -> HttpResponse:
+    modalities = rules.modalities_open(drafts.visit_of(draft, rules))
     filters = _filters(request, modalities)
     if filters is None:
         draft.specialty = ""
         drafts.save(request, draft)
         return redirect("choose_specialty")
-    grid = _grid(request, draft, reason, filters, modalities, now)
+    grid = _grid(request, draft, rules, stands, filters, modalities, now)
     if request.htmx:  # type: ignore[attr-defined]
-        return render(request, "booking/_times.html", {"grid": grid})
+        return _part(request, grid)
+    reason = rules.reasons[draft.reason]
     zone_form = ZoneForm(jurisdiction=draft.jurisdiction, initial={"zone": draft.zone})
     context = {
         "grid": grid,
@@ -67,6 +82,22 @@ def _show(request: HttpRequest, draft: Draft, reason: VisitReasonRecord, now: da
         "journey": journey("time", draft=draft, reason=reason, back=_back(reason)),
     }
     return render(request, "booking/times.html", context)
+
+
+def _part(request: HttpRequest, grid: TimesGrid) -> HttpResponse:
+    """The grid alone; 304 when a page that looks again shows the very same, with how fresh that now is."""
+    response = render(request, "booking/_times.html", {"grid": grid})
+    same = _CSRF_FIELD.sub(b"", response.content)
+    if grid.freshness_words and not grid.is_stale:
+        same = same.replace(grid.freshness_words.encode(), b"")
+    tag = quote_etag(hashlib.blake2b(same, digest_size=12).hexdigest())
+    response["ETag"] = tag
+    if request.headers.get("If-None-Match", "").removeprefix("W/") == tag:
+        response = HttpResponse(status=304)
+        response["ETag"] = tag
+        if not grid.is_stale:
+            trigger_client_event(response, "checked", {"words": grid.freshness_words})
+    return response
 
 
 def _back(reason: VisitReasonRecord) -> str:
@@ -82,40 +113,56 @@ def _filters(request: HttpRequest, modalities: list[Modality]) -> Filters | None
         day = date.fromisoformat(asked.get("day", ""))
     except ValueError:
         day = None
-    clinician = asked.get("clinician", "")
     return Filters(
         modality=next((each for each in modalities if each == asked.get("modality")), modalities[0]),
         day=day,
         part=asked["part"] if asked.get("part") in PARTS_OF_DAY else "",
-        clinician_id=int(clinician)
-        if clinician.isascii() and clinician.isdigit() and len(clinician) < 10
-        else None,
+        clinician_id=_number(asked.get("clinician", "")),
+        view=WEEK if asked.get("view") == WEEK else "",
+        page=_number(asked.get("page", "")) or 1,
     )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _grid(
     request: HttpRequest,
     draft: Draft,
-    reason: VisitReasonRecord,
+    rules: ClinicRules,
+    stands: Standing,
     filters: Filters,
     modalities: list[Modality],
     now: datetime,
 ) -> TimesGrid:
-    visit = drafts.visit_of(draft, reason, filters.modality)
-    path = reverse("times")
+    visit = drafts.visit_of(draft, rules, filters.modality)
+    is_looking_again = bool(request.htmx) and request.htmx.trigger == "look"  # type: ignore[attr-defined]
+    seconds = LOOK_SECONDS if is_looking_again else None
     block_number = find_times.block_number_of(filters.day, visit, now) if filters.day else 0
-    found = find_times.find_times(visit, block_number=block_number, now=now)
-    presenter = GridPresenter(found, filters, path=path, now=now)
+    found = find_times.find_times(visit, block_number=block_number, now=now, stands=stands, seconds=seconds)
+    presenter = GridPresenter(found, filters, cards=rules.cards, path=reverse("times"), now=now)
     later = None
-    if not presenter.days and not found.pending:
-        later = find_times.next_block_with_times(visit, after=found.block, now=now)
-    notice, alternatives = (None, []) if request.htmx else _refusal(request, draft, found.offers)  # type: ignore[attr-defined]
-    return presenter.grid(modalities=modalities, later=later, notice=notice, alternatives=alternatives)
+    if not presenter.has_times and not found.pending:
+        later = find_times.next_block_with_times(
+            visit,
+            after=found.block,
+            now=now,
+            stands=stands,
+            clinician_id=filters.clinician_id,
+            seconds=seconds,
+        )
+    notice, alternatives = (None, []) if request.htmx else _refusal(request, draft, found.openings)  # type: ignore[attr-defined]
+    return presenter.grid(
+        modalities=modalities,
+        look_again_seconds=max(5, int(settings.GRID_FRESH_SECONDS / 2)),
+        later=later,
+        notice=notice,
+        alternatives=alternatives,
+    )
 
 
-def _refusal(
-    request: HttpRequest, draft: Draft, offers: tuple[Offer, ...]
-) -> tuple[Notice | None, list[Offer]]:
+def _refusal(request: HttpRequest, draft: Draft, openings: Openings) -> tuple[Notice | None, list[Offer]]:
     """Why the last choice failed, said once, with the times nearest to it."""
     if not draft.refusal:
         return None, []
@@ -123,7 +170,7 @@ def _refusal(
     drafts.save(request, draft)
     wanted = refusal.get("starts_at")
     found = (
-        nearest(offers, datetime.fromisoformat(wanted), clinician_id=refusal.get("clinician_id"))
+        openings.nearest(datetime.fromisoformat(wanted), clinician_id=refusal.get("clinician_id"))
         if wanted
         else []
     )
@@ -137,14 +184,14 @@ def remember_refusal(draft: Draft, code: RefusalCode, booking: Booking | None = 
         draft.refusal |= {"starts_at": booking.starts_at.isoformat(), "clinician_id": booking.clinician_id}
 
 
-def _choose(request: HttpRequest, draft: Draft, reason: VisitReasonRecord, now: datetime) -> HttpResponse:
+def _choose(request: HttpRequest, draft: Draft, rules: ClinicRules, now: datetime) -> HttpResponse:
     try:
         choice, modality = parse_slot_value(request.POST.get("slot", ""))
     except (ValueError, OverflowError, OSError):
         remember_refusal(draft, RefusalCode.NOT_OFFERED)
         drafts.save(request, draft)
         return redirect("times")
-    visit = drafts.visit_of(draft, reason, modality)
+    visit = drafts.visit_of(draft, rules, modality)
     try:
         if modality not in visit.reason.appointment_types:
             raise Refusal(RefusalCode.NOT_OFFERED)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 
-from booking import ehr
-from booking.flows import hold_slot
+from booking import board, ehr
+from booking.flows import find_times, hold_slot
 from booking.flows.hold_slot import Choice
 from booking.models import Booking, ClinicianRecord, LocationRecord, ScheduleRecord, VisitReasonRecord
 from booking.models.bookings import Visitor
@@ -120,9 +120,16 @@ def portal_ehr(sandbox: SandboxControl, settings: Any) -> Iterator[SandboxContro
     for name, value in sandbox.env.items():
         setattr(settings, name, value)
     sandbox.reset()
-    cache.clear()
+    forget_everything()
     yield sandbox
+    forget_everything()
+
+
+def forget_everything() -> None:
+    """As a portal that has just begun."""
     cache.clear()
+    board.forget()
+    find_times.forget()
 
 
 _directories: dict[str, Directory] = {}

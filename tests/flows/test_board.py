@@ -8,23 +8,34 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.core.cache import cache
 
 from booking import board, ehr
-from booking.board import Want
-from booking.scheduling.terms import Directory
+from booking.board import Line, Want, fetching
+from booking.board.readings import Reading, monday_of, week_of
+from booking.board.shared import ask
+from booking.scheduling.openings import instant
+from booking.scheduling.terms import Coding, Directory, Slot
 
 from .conftest import TELEHEALTH
+
+PACIFIC = "America/Los_Angeles"
+# The Monday after next week's begins a whole week whatever today is.
+NEXT = monday_of(week_of(datetime.now(UTC).date()) + 1)
+
+
+def want(ref: str, *, minutes: int = 30, kind: Coding = TELEHEALTH, weeks: int = 1, begin: int = 0) -> Want:
+    first_on = NEXT + timedelta(days=7 * begin)
+    return Want(Line(ref, PACIFIC, minutes, kind), first_on, first_on + timedelta(days=7 * weeks - 1))
 
 
 @pytest.fixture
 def wants(directory: Directory) -> list[Want]:
     """Three schedules, next week."""
-    first_on = datetime.now(UTC).date() + timedelta(days=2)
-    return [
-        Want(listing.ref, 30, TELEHEALTH, first_on, first_on + timedelta(days=12))
-        for listing in directory.schedules[:3]
-    ]
+    return [want(listing.ref) for listing in directory.schedules[:3]]
+
+
+def of_length(known: Want, minutes: int) -> Want:
+    return want(known.line.schedule_ref, minutes=minutes)
 
 
 @pytest.fixture
@@ -45,9 +56,17 @@ def read(wants, seconds: float = 5.0) -> board.BoardView:
 
 def make_old(wants, seconds: float) -> None:
     """As if the readings had been made that much earlier."""
-    for want in wants:
-        read_at, starts = cache.get(want.key)
-        cache.set(want.key, (read_at - seconds, starts))
+    keys = [key for each in wants for key in each.keys]
+    values = zip(keys, ask(lambda store: store.get(keys)), strict=True)
+    readings = {key: Reading.from_bytes(value) for key, value in values if value}
+    older = {key: replace(each, read_at=each.read_at - seconds) for key, each in readings.items()}
+    ask(lambda store: store.put({key: each.to_bytes() for key, each in older.items()}, 900))
+
+
+def slots(view: board.BoardView, known: Want) -> list[Slot]:
+    length = timedelta(minutes=known.line.minutes)
+    ref = known.line.schedule_ref
+    return [Slot(ref, instant(start), instant(start) + length) for start in view.starts.get(ref, ())]
 
 
 def eventually(look, seconds: float = 10.0) -> None:
@@ -63,17 +82,17 @@ def counts(view: board.BoardView) -> tuple[int, int, bool]:
 
 def test_the_board_shows_what_the_ehr_has_free(wants, searches):
     view = read(wants)
-    for want in wants:
-        span = {"first_on": want.first_on, "last_on": want.last_on, "minutes": 30}
-        assert view.slots[want.schedule_ref] == ehr.gateway().free_slots(
-            want.schedule_ref, **span, appointment_type=TELEHEALTH
-        )
+    for each in wants:
+        span = {"first_on": each.first_on, "last_on": each.last_on, "minutes": 30}
+        free = ehr.gateway().free_slots(each.line.schedule_ref, **span, appointment_type=TELEHEALTH)
+        assert slots(view, each) == free
+    assert any(view.starts.values())
     assert (counts(view), datetime.now(UTC) - view.read_at < timedelta(seconds=10)) == ((0, 0, False), True)
 
 
 def test_what_was_read_a_moment_ago_is_not_read_again(wants, searches):
     views = [read(wants) for _ in range(3)]
-    assert (searches(), views[0], views[1]) == (3, views[1], views[2])
+    assert (searches(), views[0].starts, views[1]) == (3, views[1].starts, views[2])
 
 
 def test_many_readers_at_once_make_one_search_of_each_schedule(portal_ehr, wants, searches):
@@ -91,12 +110,11 @@ def test_many_readers_at_once_make_one_search_of_each_schedule(portal_ehr, wants
         reader.join()
     assert (len(views), searches()) == (16, 3)
     assert {counts(view) for view in views} == {(0, 0, False)}
-    assert all(view.slots == views[0].slots for view in views)
+    assert all(view.starts == views[0].starts for view in views)
 
 
 def test_no_more_schedules_are_read_at_once_than_is_set(portal_ehr, directory, settings, searches):
-    first_on = datetime.now(UTC).date() + timedelta(days=2)
-    many = [Want(each.ref, 30, TELEHEALTH, first_on, first_on) for each in directory.schedules[:24]]
+    many = [want(each.ref) for each in directory.schedules[:24]]
     portal_ehr.faults("slow", type="Slot", delay_seconds=0.1, times=None)
     assert counts(read(many)) == (0, 0, False)
     found = portal_ehr.calls()
@@ -113,6 +131,7 @@ def test_a_reading_is_fresh_for_as_long_as_is_set(wants, searches, settings, age
     make_old(wants, age)
     before = searches()
     read(wants)
+    eventually(lambda: not fetching._under_way)
     assert searches() - before == read_again
 
 
@@ -120,8 +139,10 @@ def test_when_the_ehr_fails_the_old_times_are_shown_with_their_age(portal_ehr, w
     fresh = read(wants)
     make_old(wants, 300)
     portal_ehr.faults("403-html", type="Slot", times=None)
+    read(wants)
+    eventually(lambda: not fetching._under_way)
     view = read(wants)
-    assert (view.slots, counts(view)) == (fresh.slots, (0, 0, True))
+    assert (view.starts, counts(view)) == (fresh.starts, (0, 0, True))
     assert abs(fresh.read_at - view.read_at - timedelta(seconds=300)) < timedelta(seconds=1)
 
 
@@ -134,13 +155,13 @@ def test_the_age_shown_is_that_of_the_oldest_reading(portal_ehr, wants):
 def test_when_the_ehr_fails_and_nothing_is_known_the_board_says_so(portal_ehr, wants):
     portal_ehr.faults("403-html", type="Slot", times=None)
     view = read(wants)
-    assert (view.slots, view.read_at, counts(view)) == ({}, None, (0, 3, False))
+    assert (view.starts, view.read_at, counts(view)) == ({}, None, (0, 3, False))
 
 
 def test_one_schedule_that_fails_does_not_hide_the_others(portal_ehr, wants):
     portal_ehr.faults("403-html", type="Slot", times=1)
     view = read(wants)
-    assert (len(view.slots), counts(view)) == (2, (0, 1, False))
+    assert (len(view.starts), counts(view)) == (2, (0, 1, False))
 
 
 def test_a_schedule_that_failed_is_left_alone_for_a_while(portal_ehr, wants, searches):
@@ -148,78 +169,92 @@ def test_a_schedule_that_failed_is_left_alone_for_a_while(portal_ehr, wants, sea
     views = [read(wants[:1]) for _ in range(5)]
     assert ({counts(view) for view in views}, searches()) == ({(0, 1, False)}, 1)
     # As when that while is over.
-    cache.clear()
+    board.forget()
     assert (counts(read(wants[:1])), searches()) == ((0, 0, False), 2)
 
 
 def test_after_three_failures_in_a_row_nothing_is_asked_of_the_ehr(portal_ehr, wants, searches):
     portal_ehr.faults("403-html", type="Slot", times=None)
-    for want in wants:
-        read([want])
-    another = replace(wants[0], minutes=45)
+    for each in wants:
+        read([each])
+    another = of_length(wants[0], 45)
     assert (counts(read([another])), searches()) == ((0, 1, False), 3)
     portal_ehr.clear_faults()
     assert (counts(read([another])), searches()) == ((0, 1, False), 3)
-    cache.clear()
+    board.forget()
     assert (counts(read([another])), searches()) == ((0, 0, False), 4)
 
 
 def test_failures_with_an_answer_in_between_are_not_in_a_row(portal_ehr, wants, searches):
     first, second, third = wants
-    for want in (first, second):
+    for each in (first, second):
         portal_ehr.faults("403-html", type="Slot", times=1)
-        assert counts(read([want])) == (0, 1, False)
+        assert counts(read([each])) == (0, 1, False)
     assert counts(read([third])) == (0, 0, False)
     for minutes in (45, 60):
         portal_ehr.faults("403-html", type="Slot", times=1)
-        assert counts(read([replace(third, minutes=minutes)])) == (0, 1, False)
-    assert (counts(read([replace(third, minutes=15)])), searches()) == ((0, 0, False), 6)
+        assert counts(read([of_length(third, minutes)])) == (0, 1, False)
+    assert (counts(read([of_length(third, 15)])), searches()) == ((0, 0, False), 6)
 
 
 def test_an_ehr_that_counts_as_away_leaves_fresh_times_as_they_are(portal_ehr, wants):
     fresh = read(wants[:1])
     portal_ehr.faults("403-html", type="Slot", times=None)
     for minutes in (15, 45, 60):
-        read([replace(wants[0], minutes=minutes)])
+        read([of_length(wants[0], minutes)])
     view = read(wants[:1])
-    assert (view.slots, counts(view)) == (fresh.slots, (0, 0, False))
+    assert (view.starts, counts(view)) == (fresh.starts, (0, 0, False))
 
 
 def test_what_is_not_in_by_the_deadline_is_pending_and_comes_later(portal_ehr, wants, searches):
     portal_ehr.faults("slow", type="Slot", delay_seconds=2.5, times=1)
     began = time.monotonic()
     view = read(wants, seconds=1.0)
-    assert (time.monotonic() - began < 2.0, counts(view), len(view.slots)) == (True, (1, 0, False), 2)
-    eventually(lambda: all(cache.get(want.key) for want in wants))
+    assert (time.monotonic() - began < 2.0, counts(view), len(view.starts)) == (True, (1, 0, False), 2)
+    eventually(lambda: not fetching._under_way)
     view = read(wants, seconds=1.0)
-    assert (counts(view), len(view.slots), searches()) == ((0, 0, False), 3, 3)
+    assert (counts(view), len(view.starts), searches()) == ((0, 0, False), 3, 3)
 
 
-def test_old_times_are_shown_as_pending_while_new_ones_are_on_their_way(portal_ehr, wants):
+def test_old_times_are_shown_at_once_and_read_again_meanwhile(portal_ehr, wants, searches):
     fresh = read(wants)
     make_old(wants, 300)
     portal_ehr.faults("slow", type="Slot", delay_seconds=1.0, times=3)
-    view = read(wants, seconds=0.2)
-    assert (view.slots, counts(view)) == (fresh.slots, (3, 0, False))
-    eventually(lambda: counts(read(wants)) == (0, 0, False))
+    began = time.monotonic()
+    view = read(wants)
+    assert (view.starts, counts(view), time.monotonic() - began < 0.9) == (fresh.starts, (0, 0, False), True)
+    eventually(lambda: read(wants).read_at > fresh.read_at)
+    assert searches() == 6
+
+
+def test_times_older_than_the_limit_are_not_shown(portal_ehr, wants, settings):
+    read(wants)
+    make_old(wants, settings.GRID_KEEP_SECONDS + 1)
+    portal_ehr.faults("403-html", type="Slot", times=None)
+    view = read(wants)
+    assert (view.starts, view.read_at, counts(view)) == ({}, None, (0, 3, False))
 
 
 def test_a_schedule_marked_as_stale_is_read_again_and_the_others_are_not(wants, searches):
     read(wants)
-    board.mark_stale([wants[0].schedule_ref])
+    board.mark_stale([wants[0].line.schedule_ref])
     assert counts(read(wants)) == (0, 0, False)
     assert searches() == 4
 
 
-def test_a_time_booked_in_the_ehr_is_gone_once_its_schedule_is_marked_stale(portal_ehr, directory, wants):
+@pytest.mark.parametrize(("days", "is_read_again"), [(None, True), (0, True), (7, False)])
+def test_a_time_booked_in_the_ehr_is_gone_once_its_day_is_marked_stale(
+    portal_ehr, directory, wants, days, is_read_again
+):
     before = read(wants)
-    want = next(each for each in wants if before.slots.get(each.schedule_ref))
-    slot = before.slots[want.schedule_ref][0]
-    listing = next(each for each in directory.schedules if each.ref == want.schedule_ref)
+    known = next(each for each in wants if slots(before, each))
+    slot = slots(before, known)[0]
+    listing = next(each for each in directory.schedules if each.ref == known.line.schedule_ref)
     portal_ehr.staff_books(listing.practitioner_ref, slot.starts_at, slot.ends_at)
-    assert slot in read(wants).slots[want.schedule_ref]
-    board.mark_stale([want.schedule_ref])
-    assert slot not in read(wants).slots[want.schedule_ref]
+    assert slot in slots(read(wants), known)
+    on = None if days is None else slot.starts_at.date() + timedelta(days=days)
+    board.mark_stale([known.line.schedule_ref], on)
+    assert (slot in slots(read(wants), known)) != is_read_again
 
 
 def test_a_reading_under_way_when_its_schedule_is_marked_stale_does_not_count_as_fresh(
@@ -229,25 +264,42 @@ def test_a_reading_under_way_when_its_schedule_is_marked_stale_does_not_count_as
     reader = threading.Thread(target=read, args=(wants[:1],))
     reader.start()
     eventually(lambda: searches() == 1)
-    board.mark_stale([wants[0].schedule_ref])
+    board.mark_stale([wants[0].line.schedule_ref])
     reader.join()
     read(wants[:1])
     assert searches() == 2
 
 
-def test_different_lengths_types_and_days_are_kept_apart(wants, settings):
+def test_different_schedules_lengths_and_types_are_kept_apart(wants, settings):
     one = wants[0]
     others = [
-        replace(one, minutes=45),
-        replace(one, schedule_ref="Schedule/other"),
-        replace(one, appointment_type=replace(TELEHEALTH, code="308335008")),
-        replace(one, first_on=one.first_on + timedelta(days=1)),
-        replace(one, last_on=one.last_on - timedelta(days=1)),
+        of_length(one, 45),
+        want("Schedule/other"),
+        want(one.line.schedule_ref, kind=replace(TELEHEALTH, code="308335008")),
+        want(one.line.schedule_ref, begin=1),
     ]
-    keys = {want.key for want in (one, *others)}
+    keys = {each.keys[0] for each in (one, *others)}
     settings.EHR_BASE_URL = "http://another.example"
-    assert len({one.key, *keys}) == 7
+    assert len({one.keys[0], *keys}) == 6
+
+
+def test_one_search_answers_for_as_many_days_as_the_ehr_permits(wants, searches):
+    """Canvas answers for fourteen days at a time."""
+    read(wants[:1])
+    ref = wants[0].line.schedule_ref
+    assert (counts(read([want(ref, begin=1)])), searches()) == ((0, 0, False), 1)
+    assert (counts(read([want(ref, weeks=4)])), searches()) == ((0, 0, False), 2)
+
+
+def test_a_clinicians_claims_are_told_to_whoever_kept_something_of_theirs(wants):
+    view = read(wants)
+    keys = frozenset([board.claims_key(7), *wants[0].keys])
+    assert board.has_changed(keys, view.number) is False
+    board.note_claims([8])
+    assert board.has_changed(keys, view.number) is False
+    board.note_claims([7])
+    assert board.has_changed(keys, view.number) is True
 
 
 def test_nothing_wanted_is_nothing_read(portal_ehr):
-    assert read([]) == board.BoardView({}, None, 0, 0, is_stale=False)
+    assert replace(read([]), number=0) == board.BoardView({}, None, 0, 0, is_stale=False, until=float("inf"))

@@ -54,7 +54,7 @@ def test_a_canvas_that_is_as_it_should_be(clinic, clock):
     assert all(finding.remedy for finding in found.findings if finding.level is not Level.OK)
     assert [finding.words for finding in about(found, "capabilities")] == [
         "Has: appointment identifier search, patient identifier search, conditional update, moves. "
-        "14 days in one slot search.",
+        "14 days of 1 schedule in one slot search.",
         "Does without: holds, prevents double booking, subscriptions.",
     ]
 

@@ -6,17 +6,17 @@ from datetime import timedelta
 
 import pytest
 
+from booking.flows import clinic_rules, hold_slot
 from booking.flows import find_times as times
-from booking.flows import hold_slot
 from booking.flows.hold_slot import Choice
-from booking.models import ClinicianRecord
+from booking.models import ClinicianRecord, standing
 from booking.scheduling.clock import local_day
-from booking.scheduling.eligibility import Withheld
 from booking.scheduling.errors import EhrUnavailable
 from booking.scheduling.terms import Modality
 from tests import factories
 
 from .conftest import make_clinic
+from .test_board import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def patient_enough(settings):
 
 
 def find(clinic, clock, *, block: int = 0, **asked) -> times.Times:
-    return times.find_times(clinic.visit(**asked), block_number=block, now=clock())
+    return times.find_times(clinic.visit(**asked), block_number=block, now=clock(), stands=standing())
 
 
 def test_offers_are_the_free_times_of_the_block_after_the_lead_time(clinic, clock):
@@ -47,13 +47,13 @@ def test_blocks_follow_each_other_to_the_horizon(clinic, clock):
     factories.policy(horizon_days=20)
     blocks = [find(clinic, clock, block=number).block for number in range(3)]
     today = local_day(clock(), "America/Los_Angeles")
-    assert [(block.first_on - today).days for block in blocks] == [0, 12, 12]
-    assert [(block.last_on - today).days for block in blocks] == [11, 20, 20]
-    assert [block.is_last for block in blocks] == [False, True, True]
+    assert [(block.first_on - today).days for block in blocks] == [0, 7, 14]
+    assert [(block.last_on - today).days for block in blocks] == [6, 13, 20]
+    assert [block.is_last for block in blocks] == [False, False, True]
     assert blocks[0].last_on + timedelta(days=1) == blocks[1].first_on
 
 
-@pytest.mark.parametrize(("ahead", "number"), [(-3, 0), (0, 0), (11, 0), (12, 1), (23, 1), (24, 2)])
+@pytest.mark.parametrize(("ahead", "number"), [(-3, 0), (0, 0), (6, 0), (7, 1), (13, 1), (14, 2)])
 def test_a_day_is_in_its_block(clinic, clock, ahead, number):
     day = local_day(clock(), "America/Los_Angeles") + timedelta(days=ahead)
     assert times.block_number_of(day, clinic.visit(), clock()) == number
@@ -71,8 +71,8 @@ def test_one_clinicians_times_can_be_asked_for(clinic, clock, directory):
     other = make_clinic(clinic.sandbox, directory, family="Okonkwo")
     both = find(clinic, clock)
     assert {offer.clinician.id for offer in both.offers} == {clinic.clinician.pk, other.clinician.pk}
-    one = times.find_times(clinic.visit(), block_number=0, now=clock(), clinician_id=other.clinician.pk)
-    assert one.offers == tuple(offer for offer in both.offers if offer.clinician.id == other.clinician.pk)
+    one = both.openings.of(other.clinician.pk)
+    assert one.offers() == tuple(offer for offer in both.offers if offer.clinician.id == other.clinician.pk)
 
 
 def test_every_offer_can_be_held(clinic, clock):
@@ -85,20 +85,21 @@ def test_every_offer_can_be_held(clinic, clock):
 
 def test_nobody_licensed_is_told_apart_from_nothing_free(clinic, clock):
     found = find(clinic, clock, jurisdiction="OR")
-    assert (found.offers, found.pending) == ((), 0)
-    assert [cause for _, cause in found.eligibility.withheld] == [Withheld.NO_LICENSE]
+    assert (found.offers, found.pending, found.eligible) == ((), 0, ())
 
 
 def test_open_specialties_and_modalities_are_those_of_somebody_licensed(clinic, clock):
     here, there = clinic.visit(), clinic.visit(jurisdiction="OR")
-    assert [times.open_specialties(visit, clock()) for visit in (here, there)] == [{"family": 1}, {}]
-    assert [times.modalities_open(visit) for visit in (here, there)] == [list(Modality), []]
-    assert times.modalities_open(clinic.visit(jurisdiction="NY")) == [Modality.VIDEO, Modality.PHONE]
+    rules = clinic_rules.current()
+    assert [rules.open_specialties(visit, clock()) for visit in (here, there)] == [{"family": 1}, {}]
+    assert [rules.modalities_open(visit) for visit in (here, there)] == [list(Modality), []]
+    assert rules.modalities_open(clinic.visit(jurisdiction="NY")) == [Modality.VIDEO, Modality.PHONE]
 
 
 def test_a_clinician_the_desk_took_off_is_not_offered(clinic, clock):
+    assert find(clinic, clock).offers != ()
     ClinicianRecord.objects.update(is_bookable=False)
-    assert (find(clinic, clock).offers, times.clinicians(clinic.visit())) == ((), [])
+    assert (find(clinic, clock).offers, clinic_rules.current().index.clinicians) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,10 @@ def test_an_ehr_that_is_away_is_told_when_nothing_is_known(clinic, clock):
 def test_an_ehr_that_goes_away_leaves_the_times_known_and_says_so(clinic, clock, settings):
     fresh = find(clinic, clock)
     settings.GRID_FRESH_SECONDS = 0
+    times.forget()
     clinic.sandbox.faults("403-html", type="Slot", times=None)
+    find(clinic, clock)
+    eventually(lambda: find(clinic, clock).is_stale)
     found = find(clinic, clock)
     assert (found.offers, found.is_stale, found.read_at) == (fresh.offers, True, fresh.read_at)
 
@@ -128,9 +132,17 @@ def test_the_next_block_with_times_is_found(clinic, clock):
     factories.policy(lead_minutes=13 * 24 * 60)
     first = find(clinic, clock)
     assert first.offers == ()
-    later = times.next_block_with_times(clinic.visit(), after=first.block, now=clock())
-    assert (later.block.number, later.offers[0].starts_at >= clock() + timedelta(days=13)) == (1, True)
-    assert times.next_block_with_times(clinic.visit(), after=later.block, now=clock()) is None
+    asked = {"now": clock(), "stands": standing()}
+    later = times.next_block_with_times(clinic.visit(), after=first.block, **asked)
+    assert (later.block.number in (1, 2), later.offers[0].starts_at >= clock() + timedelta(days=13)) == (
+        True,
+        True,
+    )
+    last = times.find_times(clinic.visit(), block_number=9, **asked)
+    assert (last.block.is_last, times.next_block_with_times(clinic.visit(), after=last.block, **asked)) == (
+        True,
+        None,
+    )
 
 
 def test_a_grid_takes_as_many_queries_for_many_clinicians_as_for_one(
@@ -143,6 +155,13 @@ def test_a_grid_takes_as_many_queries_for_many_clinicians_as_for_one(
             make_clinic(clinic.sandbox, directory, family=family)
         for each in ClinicianRecord.objects.all():
             factories.compact_credential(each)
-        # Clinicians with five things of theirs, the compacts and their members, the policy, and claims.
-        with django_assert_num_queries(10):
-            times.find_times(visit, block_number=0, now=clock())
+        clinic_rules.current()
+        # What stands, and what is claimed; and once more, what stands.
+        for queries in (2, 1):
+            with django_assert_num_queries(queries):
+                times.find_times(visit, block_number=0, now=clock(), stands=standing())
+        # The rules: clinicians with five things of theirs, compacts and their members, reasons with four, the policy.
+        clinic_rules._kept = None
+        with django_assert_num_queries(17):
+            clinic_rules.current()
+    assert visit.reason.code == "headache"

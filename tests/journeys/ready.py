@@ -21,7 +21,7 @@ from importlib import import_module
 from django.conf import settings
 from django.utils import timezone
 from booking.flows.find_times import find_times
-from booking.models import Booking, PatientRecord, VisitReasonRecord
+from booking.models import Booking, PatientRecord, VisitReasonRecord, standing
 from booking.scheduling.eligibility import Visit
 from booking.scheduling.lifecycle import BookingState
 from booking.scheduling.terms import Modality
@@ -31,7 +31,8 @@ reason = VisitReasonRecord.objects.with_rules().get(code="refill")
 visit = Visit(reason.to_term(), "CA", "America/Los_Angeles", Modality.VIDEO, "family")
 now = timezone.now()
 soon = now + timedelta(days=2)
-offers = [o for o in find_times(visit, block_number=0, now=now).offers if o.starts_at > soon]
+blocks = [find_times(visit, block_number=number, now=now, stands=standing()) for number in (0, 1)]
+offers = [o for times in blocks for o in times.offers if o.starts_at > soon]
 unlike = {}
 for offer in offers:  # times that do not overlap one another
     unlike.setdefault((offer.clinician.id, offer.starts_at.date(), offer.starts_at.hour), offer)

@@ -6,8 +6,9 @@ from datetime import date, timedelta
 
 import pytest
 
-from booking.scheduling.availability import Policy, by_local_day, last_start, nearest
-from booking.scheduling.eligibility import Withheld
+from booking.scheduling.availability import Policy, by_local_day, last_start
+from booking.scheduling.eligibility import Withheld, weigh
+from booking.scheduling.openings import open_times
 from booking.scheduling.terms import License
 
 from .builders import (
@@ -302,11 +303,16 @@ def test_offers_are_grouped_by_the_days_of_a_zone():
 def near(*texts: str, wanted: str = MORNING, **more) -> list[tuple[str, int]]:
     """What is nearest to a start, among two clinicians free at the same times."""
     people = [clinician(1), clinician(2)]
-    slots = [slot(text, at=person.schedules[0]) for person in people for text in texts]
-    found = offered(slots, now="2026-06-10 10:00", people=people)
+    found = open_times(
+        weigh(people, visit()).eligible,
+        {person.schedules[0].ref: [int(utc(text).timestamp()) for text in texts] for person in people},
+        visit=visit(),
+        policy=Policy(lead=timedelta(0)),
+        claims=(),
+        now=utc("2026-06-10 10:00"),
+    )
     return [
-        (f"{offer.starts_at:%d %H:%M}", offer.clinician.id)
-        for offer in nearest(found.offers, utc(wanted), **more)
+        (f"{offer.starts_at:%d %H:%M}", offer.clinician.id) for offer in found.nearest(utc(wanted), **more)
     ]
 
 

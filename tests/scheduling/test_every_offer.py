@@ -5,7 +5,9 @@ The rules are told again here in the plainest way, from the bare data, sharing n
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,7 +15,10 @@ from hypothesis import given, settings, target
 from hypothesis import strategies as st
 
 from booking.scheduling.availability import Policy, find_offers
-from booking.scheduling.eligibility import Visit, Withheld, weigh
+from booking.scheduling.clock import PARTS_OF_DAY
+from booking.scheduling.eligibility import Visit, Withheld, specialties_open, weigh
+from booking.scheduling.index import ClinicianIndex
+from booking.scheduling.openings import DayBounds, open_times
 from booking.scheduling.terms import (
     Claim,
     Clinician,
@@ -159,6 +164,11 @@ def day(at: datetime, zone: str) -> date:
     return at.astimezone(ZoneInfo(zone)).date()
 
 
+def part_of(at: datetime, zone: str) -> str:
+    hour = at.astimezone(ZoneInfo(zone)).hour
+    return "morning" if hour < 12 else "afternoon" if hour < 17 else "evening"
+
+
 def minutes_of(person: Clinician, visit: Visit) -> int:
     """Rules compared condition by condition: a clinician's before a specialty's before a way's before a patient's."""
     reason = visit.reason
@@ -298,3 +308,84 @@ def test_every_offer_obeys_every_rule_and_every_other_time_breaks_one(world):
     refused = [faults for person, _, slot, faults in judged if (person.id, slot.starts_at) not in fine]
     assert len(refused) <= sum(found.withheld.values()) <= len(broken)
     assert set(found.withheld) <= set().union(*broken)
+
+
+@settings(max_examples=500, deadline=None)
+@given(worlds(are_people_alike=True) | worlds(), st.integers(0, 4))
+def test_times_kept_as_numbers_are_the_same_offers(world, count):
+    people, visit, slots, claims, policy, now = world
+    eligible = weigh(people, visit).eligible
+    # The board keeps one length at a time, so that a start says all.
+    slots = {
+        schedule.ref: [
+            Slot(schedule.ref, slot.starts_at, slot.starts_at + timedelta(minutes=entry.minutes))
+            for slot in slots[schedule.ref]
+        ]
+        for entry in eligible
+        for schedule in entry.schedules
+    }
+    starts = {
+        ref: array("I", sorted(int(slot.starts_at.timestamp()) for slot in each))
+        for ref, each in slots.items()
+    }
+    asked = {"visit": visit, "policy": policy, "claims": claims, "now": now}
+    offers = find_offers(eligible, slots, **asked).offers
+    found = open_times(eligible, starts, **asked)
+    target(len(offers), label="offers")
+    assert found.offers() == offers
+
+    first_on, last_on = day(now, visit.zone) - timedelta(days=1), day(now, visit.zone) + timedelta(days=6)
+    bounds = DayBounds.of(first_on, last_on, visit.zone)
+    for part in ("", *PARTS_OF_DAY):
+        of_part = [offer for offer in offers if part in ("", part_of(offer.starts_at, visit.zone))]
+        spans = bounds.spans(part)
+        counts = dict(zip(bounds.days, found.counts(spans), strict=True))
+        assert counts == {
+            on: sum(day(offer.starts_at, visit.zone) == on for offer in of_part) for on in bounds.days
+        }
+        assert found.soonest(count, spans) == of_part[:count]
+        for on in bounds.days:
+            mine = [offer for offer in of_part if day(offer.starts_at, visit.zone) == on]
+            order = list(dict.fromkeys(offer.clinician.id for offer in mine))
+            shown = found.on((bounds.span(on, part),))
+            assert [opening.entry.clinician.id for opening in shown] == order
+            assert {
+                opening.offer(index, visit.zone)
+                for opening in shown
+                for index in opening.between(*bounds.span(on, part))
+            } == set(mine)
+
+    # Until then nothing is lost by waiting; after it the first time is.
+    if offers:
+        later = {**asked, "now": found.until}
+        assert found.until == offers[0].starts_at - policy.lead
+        assert (
+            len(open_times(eligible, starts, **later).offers())
+            >= len(offers) - (policy.lead == timedelta(0)) * 3
+        )
+        late = {**asked, "now": found.until + timedelta(seconds=1)}
+        assert offers[0] not in open_times(eligible, starts, **late).offers()
+
+
+@settings(max_examples=300, deadline=None)
+@given(worlds(), st.data())
+def test_index_answers_what_weighing_everybody_does(world, data):
+    people, visit, *_, now = world
+    index = ClinicianIndex(people, {})
+    for _ in range(3):
+        asked = replace(
+            visit,
+            modality=data.draw(modalities),
+            specialty=data.draw(optional(st.sampled_from(SKILLS))),
+            patient_kind=data.draw(kinds),
+            jurisdiction=data.draw(st.sampled_from(STATES)),
+        )
+        until = now + timedelta(days=data.draw(st.integers(0, 5)))
+        for _ in range(2):
+            assert index.eligible(asked) == weigh(people, asked).eligible
+            assert index.specialties_open(asked, now=now, until=until) == specialties_open(
+                people, asked, now=now, until=until
+            )
+            assert index.modalities_open(asked) == [
+                each for each in Modality if weigh(people, replace(asked, modality=each)).eligible
+            ]

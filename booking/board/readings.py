@@ -1,0 +1,159 @@
+"""What is kept of the EHR's answers: free starts by schedule, length, type and calendar week, with their age."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+
+from django.conf import settings
+
+from booking.scheduling.clock import day_bounds, local_day
+from booking.scheduling.terms import Coding, Slot
+
+_AGES = struct.Struct("<dd")
+_AT = struct.Struct("<d")
+
+
+def week_of(day: date) -> int:
+    """Weeks are numbered from Monday, January 1 of the year 1, so that a reading stays in its week as days pass."""
+    return (day.toordinal() - 1) // 7
+
+
+def monday_of(week: int) -> date:
+    return date.fromordinal(week * 7 + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Free times of one schedule for visits of one length and type. ``zone`` is the schedule's own."""
+
+    schedule_ref: str
+    zone: str
+    minutes: int
+    appointment_type: Coding
+
+    @property
+    def key(self) -> str:
+        return _line_key(settings.EHR_BASE_URL, self.schedule_ref, self.minutes, self.type_words)
+
+    @property
+    def type_words(self) -> str:
+        return f"{self.appointment_type.system}|{self.appointment_type.code}"
+
+
+@lru_cache(maxsize=100_000)
+def _line_key(ehr: str, schedule_ref: str, minutes: int, type_words: str) -> str:
+    told = "\n".join((ehr, schedule_ref, str(minutes), type_words))
+    return f"board:{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}"
+
+
+def stale_key(schedule_ref: str, week: int | None = None) -> str:
+    """Where the instant is kept at which a schedule's week, or all of it, was last seen to differ."""
+    return _stale_key(settings.EHR_BASE_URL, schedule_ref, week)
+
+
+@lru_cache(maxsize=100_000)
+def _stale_key(ehr: str, schedule_ref: str, week: int | None) -> str:
+    told = f"{ehr}\n{schedule_ref}"
+    digest = hashlib.blake2b(told.encode(), digest_size=12).hexdigest()
+    return f"board:stale:{digest}:{'' if week is None else week}"
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Free times of one schedule on practice-local days ``first_on`` to ``last_on``, both included."""
+
+    line: Line
+    first_on: date
+    last_on: date
+
+    @property
+    def weeks(self) -> range:
+        return range(week_of(self.first_on), week_of(self.last_on) + 1)
+
+    @property
+    def keys(self) -> list[str]:
+        key = self.line.key
+        return [f"{key}:{week}" for week in self.weeks]
+
+    @property
+    def stale_keys(self) -> list[str]:
+        ref = self.line.schedule_ref
+        return [stale_key(ref), *(stale_key(ref, week) for week in self.weeks)]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One week of a line. ``read_at`` is when the EHR was asked, ``failed_at`` when it last failed to answer.
+
+    Seconds since 1970; 0 for never. ``starts`` are sorted.
+    """
+
+    read_at: float = 0.0
+    failed_at: float = 0.0
+    starts: array[int] = field(default_factory=lambda: array("I"))
+
+    def to_bytes(self) -> bytes:
+        return _AGES.pack(self.read_at, self.failed_at) + self.starts.tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Reading:
+        starts = array("I")
+        starts.frombytes(data[_AGES.size :])
+        read_at, failed_at = _AGES.unpack_from(data)
+        return cls(read_at, failed_at, starts)
+
+
+NEVER = Reading()
+
+
+def instant_to_bytes(at: float) -> bytes:
+    return _AT.pack(at)
+
+
+def instant_from_bytes(data: bytes | None) -> float:
+    return float(_AT.unpack(data)[0]) if data else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Weeks of one line that are asked for together."""
+
+    line: Line
+    first_week: int
+    weeks: int
+
+    @property
+    def keys(self) -> list[str]:
+        return [f"{self.line.key}:{week}" for week in range(self.first_week, self.first_week + self.weeks)]
+
+    def days(self, now: datetime) -> tuple[date, date]:
+        """Practice-local days to ask for; those before today are over."""
+        first, last = monday_of(self.first_week), monday_of(self.first_week + self.weeks) - timedelta(days=1)
+        return max(first, min(local_day(now, self.line.zone), last)), last
+
+    def by_week(self, slots: Iterable[Slot]) -> list[array[int]]:
+        """Sorted starts of each week. What lies outside is counted to the nearest: no time is lost to a wrong zone."""
+        edges = [
+            int(day_bounds(monday_of(week), self.line.zone)[0].timestamp())
+            for week in range(self.first_week + 1, self.first_week + self.weeks)
+        ]
+        parts: list[array[int]] = [array("I") for _ in range(self.weeks)]
+        for start in sorted({int(slot.starts_at.timestamp()) for slot in slots}):
+            parts[bisect_right(edges, start)].append(start)
+        return parts
+
+
+def windows(line: Line, weeks: list[int], most: int) -> list[Window]:
+    """As few searches as cover these weeks (sorted), each as wide as the EHR permits: a wider one costs the same."""
+    found: list[Window] = []
+    for week in weeks:
+        if not found or week >= found[-1].first_week + most:
+            found.append(Window(line, week, most))
+    return found

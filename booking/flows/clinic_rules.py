@@ -1,0 +1,106 @@
+"""The clinic's rules as one process keeps them: who may see whom, for which reasons, within which limits.
+
+Read from the database once and kept until the database notes a change (see ``models.standing``). For pages that show
+what can be chosen; taking a time reads the rules anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Lock
+
+from booking.models import ClinicianRecord, CompactRecord, SchedulingPolicy, Specialty, VisitReasonRecord
+from booking.models.standing import Standing, standing
+from booking.scheduling.availability import Policy
+from booking.scheduling.eligibility import Visit
+from booking.scheduling.index import ClinicianIndex
+from booking.scheduling.terms import Modality, VisitReason
+
+
+@dataclass(frozen=True, slots=True)
+class ClinicianCard:
+    """What a page says of a clinician beside their times."""
+
+    name: str
+    initials: str
+    languages: str
+    photo_url: str
+
+
+@dataclass(frozen=True)
+class ClinicRules:
+    """``reasons`` are the offered ones by code, with their rules; records here are shared and only ever read."""
+
+    version: tuple[int, int]
+    policy: Policy
+    index: ClinicianIndex
+    cards: dict[int, ClinicianCard]
+    reasons: dict[str, VisitReasonRecord]
+    terms: dict[str, VisitReason]
+    specialties: dict[str, Specialty]
+
+    def open_specialties(self, visit: Visit, now: datetime) -> dict[str, int]:
+        """Specialties with somebody licensed who takes the reason, and how many there are."""
+        until = now + timedelta(days=self.policy.horizon_days)
+        return self.index.specialties_open(visit, now=now, until=until)
+
+    def modalities_open(self, visit: Visit) -> list[Modality]:
+        return self.index.modalities_open(visit)
+
+    def asks_patient_kind(self, visit: Visit) -> bool:
+        return self.index.asks_patient_kind(visit)
+
+
+_lock = Lock()
+_kept: ClinicRules | None = None
+
+
+def current() -> ClinicRules:
+    return at(standing())
+
+
+def at(stands: Standing) -> ClinicRules:
+    """The rules as of a standing; what was read under an earlier one is read anew."""
+    global _kept
+    kept = _kept
+    if kept is not None and kept.version == stands.rules:
+        return kept
+    with _lock:
+        if _kept is None or _kept.version != stands.rules:
+            _kept = _read(stands.rules)
+        return _kept
+
+
+def _read(version: tuple[int, int]) -> ClinicRules:
+    records = list(
+        ClinicianRecord.objects.bookable()
+        .with_directory()
+        .select_related("photo")
+        .defer("photo__data", "photo__source_url")
+    )
+    compacts = CompactRecord.objects.prefetch_related("members")
+    reasons = {record.code: record for record in VisitReasonRecord.objects.offered().with_rules()}
+    policy = SchedulingPolicy.objects.filter(pk=1).first() or SchedulingPolicy()
+    return ClinicRules(
+        version=version,
+        policy=policy.to_term(),
+        index=ClinicianIndex(
+            (record.to_own_term() for record in records),
+            {compact.code: compact.term for compact in compacts},
+        ),
+        cards={record.pk: _card(record) for record in records},
+        reasons=reasons,
+        terms={code: record.to_term() for code, record in reasons.items()},
+        specialties={specialty.code: specialty for specialty in Specialty.objects.all()},
+    )
+
+
+def _card(record: ClinicianRecord) -> ClinicianCard:
+    words = ((record.name.split() or [""])[0], record.family_name or record.name)
+    return ClinicianCard(
+        name=record.full_name,
+        initials="".join(word[0] for word in words if word),
+        languages=record.languages,
+        photo_url=record.photo.get_absolute_url() if hasattr(record, "photo") else "",
+    )
