@@ -8,7 +8,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils import timezone
 
-from booking.flows import ehr_holds, hold_slot, notify
+from booking.flows import ehr_holds, find_times, hold_slot, notify
 from booking.flows import follow_visits as following
 from booking.flows import forget as forgetting
 from booking.flows import keep_photos as photos
@@ -42,6 +42,11 @@ def follow_visits() -> None:
 @shared_task
 def give_back_ehr_holds() -> None:
     ehr_holds.give_back_due(now=timezone.now())
+
+
+@shared_task
+def read_ahead() -> None:
+    find_times.read_ahead(timezone.now())
 
 
 @shared_task

@@ -202,6 +202,7 @@ else:
 CELERY_BEAT_SCHEDULE = {
     "deliver-messages": {"task": "booking.jobs.deliver_messages", "schedule": schedule(timedelta(seconds=5))},
     "reconcile": {"task": "booking.jobs.reconcile", "schedule": schedule(timedelta(seconds=5))},
+    "read-ahead": {"task": "booking.jobs.read_ahead", "schedule": schedule(timedelta(seconds=5))},
     "expire-holds": {"task": "booking.jobs.expire_holds", "schedule": schedule(timedelta(seconds=60))},
     "give-back-ehr-holds": {
         "task": "booking.jobs.give_back_ehr_holds",

@@ -50,6 +50,10 @@ def weeks_per_search() -> int:
     return max(1, ehr.slot_search().days // 7)
 
 
+def schedules_per_search() -> int:
+    return ehr.slot_search().schedules
+
+
 def submit(windows: Iterable[Window], *, ends: float, share: float = 1.0) -> list[Future[None]]:
     """Begin to fetch windows, many schedules in one search where the EHR permits; those under way already are joined.
 
@@ -66,7 +70,7 @@ def submit(windows: Iterable[Window], *, ends: float, share: float = 1.0) -> lis
             line = window.line
             alike = (line.minutes, line.appointment_type, line.zone, window.first_week, window.weeks)
             together[alike].append(window)
-        most = ehr.slot_search().schedules
+        most = schedules_per_search()
         for group in together.values():
             for begin in range(0, len(group), most):
                 batch = group[begin : begin + most]

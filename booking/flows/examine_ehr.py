@@ -19,7 +19,7 @@ from booking import ehr
 from booking.models import LocationRecord, VisitReasonRecord
 from booking.scheduling.clock import is_zone, local_day
 from booking.scheduling.errors import EhrFailure, EhrRejected, EhrUnavailable
-from booking.scheduling.gateway import Capabilities, SchedulingGateway
+from booking.scheduling.gateway import SchedulingGateway
 from booking.scheduling.jurisdictions import JURISDICTIONS
 from booking.scheduling.terms import Coding, Directory, ScheduleListing
 
@@ -63,7 +63,7 @@ def examine_ehr(*, now: datetime) -> EhrReport:
     gateway = ehr.gateway()
     if not _sign_in(gateway, report):
         return report
-    _capabilities(gateway.capabilities, report)
+    _capabilities(gateway, report)
     directory = _directory(gateway, report)
     if directory is not None:
         _clinicians(directory, report, now)
@@ -124,12 +124,15 @@ def _clock(skew: float | None, report: EhrReport) -> None:
         report.add(Level.OK, "clock", f"The EHR's clock and ours agree within {SKEW_SECONDS:.0f} s.")
 
 
-def _capabilities(capabilities: Capabilities, report: EhrReport) -> None:
+def _capabilities(gateway: SchedulingGateway, report: EhrReport) -> None:
+    capabilities, limits = gateway.capabilities, gateway.limits
     found = {each.name: getattr(capabilities, each.name) for each in fields(capabilities)}
+    found["moves"] = gateway.can_move()
     has = [name.replace("_", " ") for name, value in found.items() if value is True]
     lacks = [name.replace("_", " ") for name, value in found.items() if value is False]
-    days = f"{capabilities.days_per_slot_search} days in one slot search"
-    report.add(Level.OK, "capabilities", f"Has: {', '.join(has) or 'none'}. {days}.")
+    days, schedules = limits.days_per_slot_search, limits.schedules_per_slot_search
+    search = f"{days} days of {schedules} schedule{'' if schedules == 1 else 's'} in one slot search"
+    report.add(Level.OK, "capabilities", f"Has: {', '.join(has) or 'none'}. {search}.")
     if lacks:
         report.add(Level.OK, "capabilities", f"Does without: {', '.join(lacks)}.")
     if not capabilities.appointment_identifier_search:
@@ -364,7 +367,7 @@ def _search(
     appointment_type: Coding | None = None,
 ) -> list[object]:
     first_on = local_day(now, "UTC")
-    last_on = first_on + timedelta(days=gateway.capabilities.days_per_slot_search - 1)
+    last_on = first_on + timedelta(days=gateway.limits.days_per_slot_search - 1)
     return list(
         gateway.free_slots(
             schedule.ref,

@@ -77,6 +77,8 @@ class _Kept:
     until: datetime
     keys: frozenset[str]
     made_at: float
+    group: str
+    wants: tuple[board.Want, ...]
 
 
 _kept: OrderedDict[Hashable, _Kept] = OrderedDict()
@@ -161,14 +163,16 @@ def _openings(
     ):
         kept = None
     elif time.time() < kept.view.until:
+        board.watch(kept.group, kept.wants)
         return kept
-    wants = list(_wants(visit, eligible, bounds, now))
+    wants = tuple(_wants(visit, eligible, bounds, now))
     deadline = settings.GRID_DEADLINE_SECONDS if seconds is None else seconds
     view = board.read(wants, deadline_seconds=deadline)
     if kept is not None and not board.has_changed(kept.keys, kept.view.number):
         kept = replace(kept, view=view)
     else:
         kept = _work_out(visit, eligible, bounds, rules, stands, now, wants, view)
+    board.watch(kept.group, kept.wants)
     with _lock:
         _kept[question] = kept
         _kept.move_to_end(question)
@@ -188,7 +192,7 @@ def _work_out(
     rules: ClinicRules,
     stands: Standing,
     now: datetime,
-    wants: Sequence[board.Want],
+    wants: tuple[board.Want, ...],
     view: board.BoardView,
 ) -> _Kept:
     within = bounds.edges[0], bounds.edges[-1]
@@ -215,6 +219,8 @@ def _work_out(
             + [board.claims_key(each) for each in who]
         ),
         made_at=time.monotonic(),
+        group=board.group_key(wants),
+        wants=wants,
     )
 
 
@@ -238,6 +244,28 @@ def _wants(
                 spans[zone] = local_day(first, zone), local_day(last, zone)
             line = board.Line(schedule.ref, zone, entry.minutes, appointment_type)
             yield board.Want(line, *spans[zone])
+
+
+def read_ahead(now: datetime) -> board.ReadAhead | None:
+    """Have the board read again what people look at, and the next days of everybody while there is room.
+
+    None without Redis: what one process reads no other would see.
+    """
+    return board.read_ahead(_coming_wants(now)) if settings.REDIS_URL else None
+
+
+def _coming_wants(now: datetime) -> Iterator[board.Want]:
+    """For every length and type of visit that somebody takes."""
+    rules = clinic_rules.current()
+    lines = {
+        board.Line(schedule.ref, schedule.zone, minutes, appointment_type): None
+        for reason in rules.terms.values()
+        for modality, appointment_type in reason.appointment_types.items()
+        for schedule, minutes in rules.index.lengths(reason, modality)
+    }
+    for line in lines:
+        today = local_day(now, line.zone)
+        yield board.Want(line, today, today + timedelta(days=BLOCK_DAYS - 1))
 
 
 def next_block_with_times(

@@ -117,7 +117,7 @@ def _postgresql(connection: BaseDatabaseWrapper, tables: list[str]) -> list[str]
 
 
 def _sqlite(_connection: BaseDatabaseWrapper, tables: list[str]) -> list[str]:
-    note = f"INSERT INTO {RulesChange._meta.db_table} DEFAULT VALUES"
+    note = f"INSERT INTO {RulesChange._meta.db_table} (at) VALUES (CURRENT_TIMESTAMP)"  # noqa: S608
     return [
         f"CREATE TRIGGER IF NOT EXISTS booking_rules_{event.lower()}_{table} AFTER {event} ON {table}"
         f" BEGIN {note}; END"

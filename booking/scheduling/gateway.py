@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
@@ -25,8 +26,7 @@ class Capabilities:
 
     ``holds``: the EHR itself can keep a time before there is a visit. ``prevents_double_booking``: it refuses
     a second visit at one time. ``conditional_update``: it refuses a change to what has changed since it was
-    read. ``moves``: a visit can be given another time and stay the same Appointment. ``subscriptions``: it
-    can tell us of changes. ``calls_per_write``: how many calls, each with its own time, a write may take.
+    read. ``subscriptions``: it can tell us of changes.
     """
 
     holds: bool = False
@@ -34,9 +34,20 @@ class Capabilities:
     patient_identifier_search: bool = False
     prevents_double_booking: bool = False
     conditional_update: bool = False
-    moves: bool = False
     subscriptions: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is asked for at a time, known without asking the EHR.
+
+    ``days_per_slot_search``: practice-local days that one call for free times may span.
+    ``schedules_per_slot_search``: schedules that one search at the EHR answers for; a call for more makes as many
+    searches as that takes. ``calls_per_write``: how many calls, each with its own time, a write may take.
+    """
+
     days_per_slot_search: int = 14
+    schedules_per_slot_search: int = 1
     calls_per_write: int = 1
 
 
@@ -65,6 +76,14 @@ class SchedulingGateway(Protocol):
     def capabilities(self) -> Capabilities:
         """May ask the EHR the first time. Where that fails, the answer is the cautious one."""
 
+    @property
+    def limits(self) -> Limits:
+        """Never asks the EHR."""
+
+    def can_move(self) -> bool:
+        """Whether a visit can be given another time and stay the same Appointment. May ask the EHR, as
+        ``capabilities`` may; nothing but a change of a visit, or a look at the EHR itself, need wait for that."""
+
     def close(self) -> None:
         """Give back connections; the gateway is not used afterwards."""
 
@@ -87,7 +106,22 @@ class SchedulingGateway(Protocol):
         appointment_type: Coding | None = None,
     ) -> list[Slot]:
         """Free times of exactly ``minutes`` on the practice-local days first_on to last_on, both included,
-        in order of start; at most ``capabilities.days_per_slot_search`` days."""
+        in order of start; at most ``limits.days_per_slot_search`` days."""
+
+    def free_slots_of(
+        self,
+        schedule_refs: Sequence[str],
+        *,
+        first_on: date,
+        last_on: date,
+        minutes: int,
+        appointment_type: Coding | None = None,
+    ) -> dict[str, list[Slot]]:
+        """``free_slots`` of each schedule, all within the time of one verb; every reference asked for is a key.
+
+        A schedule that the EHR does not know, or will not answer for, has none, unless that is so of all of them:
+        then it is the error that one alone would be.
+        """
 
     def find_patient(self, details: PatientDetails) -> str | None:
         """The one patient who is this person beyond doubt: by our identifier, else by the same family name,
@@ -139,5 +173,5 @@ class SchedulingGateway(Protocol):
         """Cancel it and free its time. Done as well when it is cancelled already."""
 
     def move_appointment(self, move: AppointmentMove) -> None:
-        """Where ``capabilities.moves``: give a visit its new time in place. Raises ``TimeTaken``; then, and after
+        """Where ``can_move()``: give a visit its new time in place. Raises ``TimeTaken``; then, and after
         ``OutcomeUnknown`` once settled, it stands where it was or where it should be, never nowhere."""

@@ -7,7 +7,7 @@ is left is weighed by the rules themselves, so that it can leave nobody in whom 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from threading import Lock
@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from .clock import local_day
 from .compacts import Compact, with_compacts
-from .durations import depends_on_patient_kind
+from .durations import VisitCase, depends_on_patient_kind, minutes_for
 from .eligibility import Eligible, Visit, specialties_open, weigh
-from .terms import Clinician, Modality, VisitReason
+from .terms import Clinician, Modality, PatientKind, Schedule, VisitReason
 
 Answer = TypeVar("Answer")
 
@@ -78,6 +78,20 @@ class ClinicianIndex:
                 for entry in self.eligible(replace(anyone, modality=modality))
             ),
         )
+
+    def lengths(self, reason: VisitReason, modality: Modality) -> Iterator[tuple[Schedule, int]]:
+        """Schedules of everybody who takes a reason that way, each with every length in minutes it can have there."""
+        kinds = (None, *PatientKind) if depends_on_patient_kind(reason) else (None,)
+        for clinician in self.clinicians:
+            if modality not in clinician.modalities or reason.code in clinician.declined_reasons:
+                continue
+            found = {
+                minutes_for(reason, VisitCase(clinician.id, frozenset([specialty]), modality, kind))
+                for specialty in reason.specialties & clinician.specialties
+                for kind in kinds
+            }
+            for schedule in clinician.schedules:
+                yield from ((schedule, minutes) for minutes in sorted(found))
 
     def _answer(self, visit: Visit, question: tuple[Hashable, ...], work: Callable[[], Answer]) -> Answer:
         """Kept by what the question depends on; a reason of the same code with other rules is another question."""

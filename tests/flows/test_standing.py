@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -28,6 +30,7 @@ from booking.models import (
 from booking.models.standing import WATCHED, forget_changes
 from booking.scheduling.lifecycle import BookingState
 from tests import factories
+from tests.rig.processes import ROOT, clean_environment
 
 
 @pytest.fixture
@@ -145,3 +148,32 @@ def test_putting_the_triggers_in_place_again_does_no_harm(clinician):
     Specialty.objects.update(position=4)
     assert standing().rules == (before[0] + 1, before[1] + 1)
     assert connection.vendor == "postgresql"
+
+
+def test_sqlite_notes_changes_too(tmp_path):
+    """Beside PostgreSQL, which every other test here is about: a portal begun on SQLite, and a bulk statement there."""
+    env = clean_environment(
+        PORTAL_MODE="test", DATABASE_URL=f"sqlite:///{tmp_path / 'db.sqlite3'}", VAR_DIR=str(tmp_path)
+    )
+
+    def manage(*args: str) -> str:
+        command = [sys.executable, "manage.py", *args]
+        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
+
+    manage("migrate", "--verbosity", "0")
+    said = manage(
+        "shell",
+        "-c",
+        "from booking.models import Specialty, standing\n"
+        "seen = [standing().rules]\n"
+        "for change in (\n"
+        "    lambda: Specialty.objects.create(code='a', name='A'),\n"
+        "    lambda: Specialty.objects.update(position=2),\n"
+        "    lambda: None,\n"
+        "    lambda: Specialty.objects.all()._raw_delete('default'),\n"
+        "):\n"
+        "    change()\n"
+        "    seen.append(standing().rules)\n"
+        "print('CHANGED', [one != other for one, other in zip(seen, seen[1:])])",
+    )
+    assert said.split("CHANGED ")[1].strip() == "[True, True, False, True]"

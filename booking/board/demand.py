@@ -1,0 +1,136 @@
+"""Reading ahead: what people look at is read again before it grows old, and the rest of the coming days while there is room.
+
+Pages leave word of what they show; a job that runs every few seconds reads on, the oldest first, and never uses up what
+the budget has for pages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import wait
+from dataclasses import dataclass
+from datetime import date
+from threading import Lock
+
+from django.conf import settings
+
+from booking.scheduling.terms import Coding
+
+from . import fetching
+from .budget import READING_AHEAD
+from .known import Known
+from .readings import Line, Want, Window, windows
+from .shared import ask
+
+# Who looks at a page is taken to go on looking for so long after its last word.
+WATCHED_SECONDS = 180
+# A page leaves word no more often than this.
+_WORD_SECONDS = 5
+_WATCHED, _AT_IT = "board:watched", "board:reading-ahead"
+# How old the coming days of everybody may grow while nobody looks: they are to be there when somebody does.
+WARM_SHARE = 0.5
+_SECONDS_AT_A_TIME = 4.0
+
+_said: dict[str, float] = {}
+_lock = Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAhead:
+    """What one run of the job did: how many windows were due, and how many it sent for."""
+
+    watched: int
+    due: int
+    asked: int
+
+
+def group_key(wants: Sequence[Want]) -> str:
+    told = "\n".join(key for want in wants for key in want.keys)
+    return f"board:group:{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}"
+
+
+def watch(group: str, wants: Sequence[Want]) -> None:
+    """Leave word that somebody looks at these. Cheap enough for every page."""
+    now = time.time()
+    with _lock:
+        last = _said.get(group, 0.0)
+        if now - last < _WORD_SECONDS:
+            return
+        if len(_said) > 10_000:
+            _said.clear()
+        _said[group] = now
+    if now - last > WATCHED_SECONDS / 2:
+        packed = json.dumps([_packed(want) for want in wants]).encode()
+        ask(lambda store: store.put({group: packed}, 3 * WATCHED_SECONDS))
+    ask(lambda store: store.rank(_WATCHED, group, now))
+
+
+def forget() -> None:
+    with _lock:
+        _said.clear()
+
+
+def _packed(want: Want) -> list[object]:
+    line, kind = want.line, want.line.appointment_type
+    days = want.first_on.toordinal(), want.last_on.toordinal()
+    return [line.schedule_ref, line.zone, line.minutes, kind.system, kind.code, *days]
+
+
+def _unpacked(data: bytes) -> list[Want]:
+    found = []
+    for ref, zone, minutes, system, code, first_on, last_on in json.loads(data):
+        line = Line(ref, zone, minutes, Coding(system, code))
+        found.append(Want(line, date.fromordinal(first_on), date.fromordinal(last_on)))
+    return found
+
+
+def read_ahead(warm: Iterable[Want], *, seconds: float = _SECONDS_AT_A_TIME) -> ReadAhead:
+    """Read what is watched and half-way to being old, then what of ``warm`` is about to be lost.
+
+    One process does it at a time, for about ``seconds``; what there was no room for is due again at the next run, as it has grown older.
+    """
+    if not ask(lambda store: store.claim([_AT_IT], seconds + 2))[0]:
+        return ReadAhead(0, 0, 0)
+    try:
+        return _read_ahead(warm, time.monotonic() + seconds)
+    finally:
+        ask(lambda store: store.drop([_AT_IT]))
+
+
+def _read_ahead(warm: Iterable[Want], ends: float) -> ReadAhead:
+    now = time.time()
+    groups = ask(lambda store: store.ranked(_WATCHED, now - WATCHED_SECONDS))
+    packed = ask(lambda store: store.get(groups)) if groups else []
+    watched = list({want: None for data in packed if data for want in _unpacked(data)})
+    due = _due(watched, settings.GRID_FRESH_SECONDS / 2)
+    seen = {(window.line, window.first_week) for window in due}
+    spare = _due(list(warm), settings.GRID_KEEP_SECONDS * WARM_SHARE)
+    due += [window for window in spare if (window.line, window.first_week) not in seen]
+    asked = 0
+    most = 4 * settings.GRID_PARALLEL_READS * fetching.schedules_per_search()
+    while asked < len(due) and time.monotonic() < ends and not fetching.is_away():
+        some = due[asked : asked + most]
+        # What is still on its way then comes in by itself.
+        wait(fetching.submit(some, ends=ends, share=READING_AHEAD), timeout=ends - time.monotonic())
+        asked += len(some)
+    return ReadAhead(len(watched), len(due), asked)
+
+
+def _due(wants: Sequence[Want], older_than: float) -> list[Window]:
+    """Windows with a week that was never read, was seen to differ or is older than that; the oldest first."""
+    if not wants:
+        return []
+    known = Known(wants, time.time())
+    most = fetching.weeks_per_search()
+    ages: dict[Window, float] = {}
+    for want in wants:
+        weeks = sorted({*known.lacks(want), *known.aged(want, older_than)})
+        if not weeks or known.has_failed(want):
+            continue
+        oldest = min(reading.read_at for reading in known.weeks(want))
+        for window in windows(want.line, weeks, most):
+            ages[window] = min(oldest, ages.get(window, oldest))
+    return sorted(ages, key=lambda window: ages[window])
