@@ -1,0 +1,129 @@
+"""One size of clinic with everything that serves it, and the meters around each run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Any, Protocol
+
+from tests.rig.sandbox import SandboxControl
+
+from . import data, grid, load
+from .figures import Figures
+from .oracle import Oracle
+from .systems import Floor, Ground, Peer, PortalUnderTest
+
+# The EHR's answer is delayed by so much, besides its own time.
+DELAYS_MS = (0, 50, 200)
+
+
+class Metered(Protocol):
+    """A server whose cost can be read: CPU by part, and statements."""
+
+    def cpu(self) -> dict[str, float]: ...
+
+
+@dataclass
+class Scene:
+    base: Ground
+    clinic: data.Clinic
+    size: int
+    sandbox: SandboxControl
+    portal: PortalUnderTest
+    peer: Peer | None = None
+    floor: Floor | None = None
+    # Long enough for many rounds, short enough for many runs.
+    seconds: float = 1.0
+
+    @cached_property
+    def name(self) -> str:
+        full = " 95% busy" if self.clinic.busy_share == data.NEARLY_FULL else ""
+        return f"{self.size:,}{full}"
+
+    @cached_property
+    def oracle(self) -> Oracle:
+        return Oracle(self.clinic, 20)
+
+    @cached_property
+    def seeds(self) -> dict[str, Any]:
+        return data.seeds(self.clinic)
+
+    @cached_property
+    def visitors(self) -> list[dict[str, str]]:
+        """Headers of 100 visitors, each with a session of their own."""
+        return self.portal.visitors(self.seeds, 100)
+
+    def delay(self, milliseconds: int) -> None:
+        self.sandbox.clear_faults()
+        if milliseconds:
+            self.sandbox.faults("slow", times=None, delay_seconds=milliseconds / 1000)
+
+    def shown(self, bodies: list[bytes], days: tuple[date, ...]) -> grid.Shown:
+        return grid.compare(bodies, self.portal.schedules, self.oracle, days, self.size)
+
+    def warm(self, seconds: float = 120) -> None:
+        """Have the four weeks of the first page, and all pages of the first week, on the board; each whole."""
+        browser = grid.Browser(self.portal.port, self.visitors[0])
+        weeks = {
+            self.clinic.week(number): grid.week_pages(self.clinic.week(number)[0]) for number in range(4)
+        }
+        grid.until_whole(browser, self.portal.schedules, self.oracle, self.size, weeks, seconds)
+        browser.close()
+
+    def meters(self) -> Figures:
+        found = {f"{name}_cpu": value for name, value in self.portal.cpu().items()}
+        assert self.base.postgres.child is not None
+        from .usage import cpu_seconds
+
+        return found | {
+            "postgres_cpu": cpu_seconds(self.base.postgres.child.pid),
+            "redis_cpu": cpu_seconds(self.base.redis.child.pid),
+            "sandbox_cpu": cpu_seconds(self.sandbox.child.pid),
+            "sql": self.portal.statements(),
+            "ehr_calls": self.portal.ehr_calls(),
+        }
+
+    def metered(self, act: Callable[[], load.Outcome]) -> Figures:
+        """Figures of a load on the portal: latencies, and what a round cost each part."""
+        before = self.meters()
+        outcome = act()
+        after = self.meters()
+        spent = {name: after[name] - before.get(name, 0) for name in after}
+        return outcome.figures() | per_round(spent, outcome.rounds)
+
+    def settle(self, seconds: float = 4) -> None:
+        """Wait until nobody asks the EHR anything, or for so long at most."""
+        ends, calls = time.monotonic() + seconds, -1
+        while time.monotonic() < ends and calls != (calls := self.portal.ehr_calls()):
+            time.sleep(0.4)
+
+
+def per_round(spent: Figures, rounds: int) -> Figures:
+    """CPU in milliseconds, and counts, by round."""
+    return {
+        f"{name}_ms" if name.endswith("_cpu") else name: value
+        * (1000 if name.endswith("_cpu") else 1)
+        / rounds
+        for name, value in spent.items()
+    }
+
+
+def metered_elsewhere(server: Floor | Peer, base: Ground, act: Callable[[], load.Outcome]) -> Figures:
+    """Figures of a load on the floor or the peer."""
+    from .usage import cpu_seconds
+
+    def meters() -> Figures:
+        assert base.postgres.child is not None
+        found = {f"{name}_cpu": value for name, value in server.cpu().items()}
+        found["postgres_cpu"] = cpu_seconds(base.postgres.child.pid)
+        if isinstance(server, Peer):
+            found["sql"] = server.statements()
+        return found
+
+    before = meters()
+    outcome = act()
+    after = meters()
+    return outcome.figures() | per_round({name: after[name] - before[name] for name in after}, outcome.rounds)

@@ -1,0 +1,118 @@
+"""Pages of times where nothing is known: fresh processes and an empty board; and fresh processes with a full one.
+
+A fresh process has answered its front page once, so that what is loaded with the first page of any site is not charged
+to the grid. Of the two web processes one is asked for the page and the other for its part.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from .. import grid
+from ..figures import Figures, Stopwatch, percentile
+from ..scene import DELAYS_MS, Scene
+from ..usage import serving_process, tree
+
+WORKLOAD = "cold"
+
+
+def fresh_connections(scene: Scene) -> list[grid.Browser]:
+    """Restart the web processes, and open a connection to each that has answered the front page and nothing else."""
+    scene.portal.restart_web()
+    pids = tree(scene.portal.web.pid)
+    found: dict[int, grid.Browser] = {}
+    for number in range(40):
+        browser = grid.Browser(scene.portal.port, scene.visitors[number % len(scene.visitors)])
+        browser.get("/")
+        pid = serving_process(scene.portal.port, browser.local_port, pids)
+        if pid is None or pid in found:
+            browser.close()
+        else:
+            found[pid] = browser
+        if len(found) == 2:
+            break
+    return list(found.values())
+
+
+def first_times(scene: Scene, browser: grid.Browser, headers: Mapping[str, str]) -> dict[str, Figures]:
+    """Four weeks, one after another, from an empty board: figures of the first week's page, and of all four."""
+    weeks = [scene.clinic.week(number) for number in range(4)]
+    before, began = scene.meters(), time.perf_counter()
+    shown: list[tuple[float, grid.Shown, Figures]] = []
+    for days in weeks:
+        bodies = browser.pages(grid.week_pages(days[0]), headers)
+        took = (time.perf_counter() - began) * 1000
+        shown.append((took, scene.shown(bodies, days), scene.meters()))
+    return {
+        "7 days": _figures(shown[:1], before),
+        "28 days": _figures(shown, before),
+    }
+
+
+def _figures(shown: list[tuple[float, grid.Shown, Figures]], before: Figures) -> Figures:
+    took, _, after = shown[-1]
+    return {
+        "p50_ms": took,
+        "whole": 1 - sum(each.missing for _, each, _ in shown) / len(shown),
+        "ehr_calls": after["ehr_calls"] - before["ehr_calls"],
+        "sql": after["sql"] - before["sql"],
+        "web_cpu_ms": (after["web_cpu"] - before["web_cpu"]) * 1000,
+        "sandbox_cpu_ms": (after["sandbox_cpu"] - before["sandbox_cpu"]) * 1000,
+    }
+
+
+def cold(scene: Scene, watch: Stopwatch) -> None:
+    for _ in range(watch.runs):
+        for delay in DELAYS_MS:
+            _cold_once(scene, watch, delay)
+    scene.delay(0)
+
+
+def _cold_once(scene: Scene, watch: Stopwatch, delay: int) -> None:
+    scene.delay(0)
+    browsers = fresh_connections(scene)
+    scene.delay(delay)
+    kinds = (("page", {}), ("part", grid.HTMX))
+    for browser, (what, headers) in zip(browsers, kinds, strict=False):
+        scene.settle()
+        calibration = watch.quiet()
+        scene.portal.forget_board()
+        for span, figures in first_times(scene, browser, headers).items():
+            watch.note((WORKLOAD, scene.name, f"{what}, {span}", f"EHR {delay} ms"), figures, calibration)
+        browser.close()
+
+
+def cold_process(scene: Scene, watch: Stopwatch) -> None:
+    """The board is full, the process new: its first page of times. Two samples a restart, percentiles over all."""
+    scene.delay(0)
+    scene.warm()
+    scene.settle()
+    days = scene.clinic.week(0)
+    took: list[float] = []
+    figures: list[Figures] = []
+    for _ in range(watch.runs):
+        for browser in fresh_connections(scene):
+            calibration = watch.quiet()
+            before, began = scene.meters(), time.perf_counter()
+            bodies = browser.pages(grid.week_pages(days[0]))
+            milliseconds = (time.perf_counter() - began) * 1000
+            after = scene.meters()
+            grid.require_page(scene.shown(bodies, days), f"a fresh process at {scene.name}")
+            took.append(milliseconds)
+            figures = [
+                {
+                    "p50_ms": milliseconds,
+                    "sql": after["sql"] - before["sql"],
+                    "ehr_calls": after["ehr_calls"] - before["ehr_calls"],
+                    "web_cpu_ms": (after["web_cpu"] - before["web_cpu"]) * 1000,
+                }
+            ]
+            name = ("fresh", scene.name, "page, 7 days", "board full")
+            watch.note(name, figures[0], calibration)
+            browser.close()
+    watch.note(
+        ("fresh", scene.name, "page, 7 days, all samples", "board full"),
+        {"p50_ms": percentile(took, 0.5), "p95_ms": percentile(took, 0.95)},
+        watch.best_ms,
+    )
