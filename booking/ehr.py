@@ -10,6 +10,7 @@ from datetime import timedelta
 from django.conf import settings
 
 from booking.fhir import EhrConfig, correlation_id, open_gateway
+from booking.observed import watched
 from booking.scheduling.gateway import SchedulingGateway
 
 __all__ = [
@@ -64,7 +65,7 @@ def gateway() -> SchedulingGateway:
     with _lock:
         if config not in _gateways:
             _gateways[config] = open_gateway(config, on_call=_count_call)
-        return _gateways[config]
+        return watched(_gateways[config])
 
 
 def longest_write() -> timedelta:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils import timezone
 
+from booking import health
 from booking.flows import ehr_holds, find_times, hold_slot, notify
 from booking.flows import follow_visits as following
 from booking.flows import forget as forgetting
@@ -17,6 +18,11 @@ from booking.flows import sync_directory as syncing
 from booking.scheduling.errors import EhrFailure
 
 log = logging.getLogger(__name__)
+
+
+@shared_task
+def beat() -> None:
+    health.beat(timezone.now())
 
 
 @shared_task

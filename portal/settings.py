@@ -144,14 +144,15 @@ if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
         "REDIS_URL is not a redis:// address. Give it as redis://:password@host:6379/0."
     )
 
-# A page never waits longer than this on Redis, hung or not.
+# How long the queue, and a page at the cache, wait for a Redis that hangs.
 REDIS_SOCKET = {"socket_timeout": 2, "socket_connect_timeout": 2}
+CACHE_SOCKET = {"socket_timeout": 1, "socket_connect_timeout": 1}
 CACHES = {
     "default": (
         {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "BACKEND": "portal.cache.RedisOrLocalCache",
             "LOCATION": REDIS_URL,
-            "OPTIONS": {**REDIS_SOCKET, "health_check_interval": 30},
+            "OPTIONS": {**CACHE_SOCKET, "health_check_interval": 30},
             "KEY_PREFIX": "portal",
         }
         if REDIS_URL
@@ -200,6 +201,7 @@ else:
         (_queue / _folder).mkdir(parents=True, exist_ok=True)
 
 CELERY_BEAT_SCHEDULE = {
+    "beat": {"task": "booking.jobs.beat", "schedule": schedule(timedelta(seconds=5))},
     "deliver-messages": {"task": "booking.jobs.deliver_messages", "schedule": schedule(timedelta(seconds=5))},
     "reconcile": {"task": "booking.jobs.reconcile", "schedule": schedule(timedelta(seconds=5))},
     "read-ahead": {"task": "booking.jobs.read_ahead", "schedule": schedule(timedelta(seconds=5))},
@@ -322,7 +324,7 @@ CSRF_COOKIE_NAME = "__Host-csrf" if IS_PRODUCTION else "csrf"
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = True
 SECURE_SSL_REDIRECT = IS_PRODUCTION and env.boolean("SECURE_SSL_REDIRECT", True)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_PRODUCTION
 SECURE_REFERRER_POLICY = "same-origin"

@@ -39,13 +39,16 @@ def rule(ours: str = "", others: str | None = None, never: str = "") -> Rule:
 SETTINGS = "django.conf.settings"
 FLOW_DJANGO = f"{SETTINGS} django.db django.utils.timezone django.contrib.sessions.models"
 # Views and commands reach the EHR through flows alone; the one name of ehr.py they may know is for the log line.
-OUTER = rule("flows scheduling models messaging ehr.correlation_id", never="httpx")
+OUTER = rule("flows scheduling models messaging health ehr.correlation_id", never="httpx")
 
 RULES: dict[str, Rule] = {
     "scheduling": rule(others=""),
     "fhir": rule("scheduling", "httpx jwt"),
     "models": rule("scheduling", "django"),
-    "ehr": rule("fhir scheduling", f"{SETTINGS} django.core.cache"),
+    "ehr": rule("fhir scheduling observed", f"{SETTINGS} django.core.cache"),
+    "ehr_seen": rule(others="django.core.cache"),
+    "observed": rule("ehr_seen scheduling", ""),
+    "health": rule("ehr_seen models scheduling", "django celery kombu portal.cache"),
     "board": rule("scheduling ehr", f"{SETTINGS} redis"),
     "video": rule(others=SETTINGS),
     "audit": rule("models scheduling", "django"),

@@ -8,7 +8,7 @@ from .outbox import Message
 from .people import PatientRecord, User
 from .reasons import DurationRuleRecord, ReasonModality, VisitReasonRecord
 from .standing import RulesChange, Standing, standing
-from .upkeep import ClinicianPhoto, DirectorySync
+from .upkeep import ClinicianPhoto, DirectorySync, Heartbeat
 
 __all__ = [
     "Booking",
@@ -20,6 +20,7 @@ __all__ = [
     "CompactRecord",
     "DirectorySync",
     "DurationRuleRecord",
+    "Heartbeat",
     "LicenseRecord",
     "LocationRecord",
     "Message",

@@ -1,4 +1,4 @@
-"""What keeping the directory leaves behind: a record of each reading, and our own copies of clinicians' photos."""
+"""What upkeep leaves behind: a record of each reading of the directory, copies of clinicians' photos, beat's last tick."""
 
 from __future__ import annotations
 
@@ -51,3 +51,13 @@ class ClinicianPhoto(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("clinician_photo", args=[self.clinician_id, self.sha256])
+
+
+class Heartbeat(models.Model):
+    """When something that must go on was last seen to."""
+
+    name = models.CharField(max_length=20, primary_key=True)
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.at:%H:%M:%S} UTC"

@@ -5,16 +5,25 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from booking import health
 from booking.messaging import development
 
 
 @require_GET
 def healthz(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok", content_type="text/plain")
+
+
+@require_GET
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Each part of the portal with its state and age; 503 when patients cannot be served."""
+    report = health.report(now=timezone.now())
+    return JsonResponse(report.to_json(), status=200 if report.is_ready else 503)
 
 
 @require_GET

@@ -31,5 +31,6 @@ urlpatterns = [
     path("visits/<uuid:booking_id>/visit.ics", visit_views.visit_calendar, name="visit_calendar"),
     path("v/<str:token>/", visit_views.visit_link, name="visit_link"),
     path("healthz", health_views.healthz, name="healthz"),
+    path("readyz", health_views.readyz, name="readyz"),
     path("dev/messages/", health_views.dev_messages, name="dev_messages"),
 ]

@@ -41,6 +41,7 @@ EXPECTED: dict[str, tuple[int, str]] = {
     "visit_calendar": (404, ""),
     "visit_link": (404, ""),
     "healthz": (200, ""),
+    "readyz": (200, ""),
     "dev_messages": (200, ""),
 }
 ARGUMENTS = {

@@ -1,0 +1,176 @@
+"""Whether the portal can serve patients, part by part. Nobody waits for a part that hangs, and the EHR is not asked.
+
+Only the database decides: without Redis pages work and what is due is found by the database alone, and while the EHR
+is away the board shows what it knows.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from celery import current_app
+from django.conf import settings
+from django.db import DatabaseError, connection, connections
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Min, Q
+from kombu.exceptions import KombuError
+
+from booking import ehr_seen
+from booking.models import Booking, Heartbeat, Message
+from booking.scheduling.lifecycle import BookingState
+from portal import cache
+
+OK, LATE, DOWN = "ok", "late", "down"
+LOOK_SECONDS = 1.5
+BEAT = "beat"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """``age_seconds``: of the oldest work that is due, of beat's last tick, or since the EHR last answered."""
+
+    state: str
+    age_seconds: float | None = None
+
+
+Parts = dict[str, Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    parts: Parts
+
+    @property
+    def is_ready(self) -> bool:
+        return self.parts["database"].state == OK
+
+    def to_json(self) -> dict[str, Any]:
+        return {"ready": self.is_ready, "parts": {name: asdict(part) for name, part in self.parts.items()}}
+
+
+def aged(at: datetime | None, now: datetime, *, late_after: float, down_after: float) -> Part:
+    """By how long ago something was. Nothing at all (``at`` None) is fine: there is no work, say."""
+    if at is None:
+        return Part(OK)
+    age = max(0.0, (now - at).total_seconds())
+    return Part(DOWN if age > down_after else LATE if age > late_after else OK, round(age, 1))
+
+
+def oldest_message_due(now: datetime) -> datetime | None:
+    """When the message that waits longest became due; one that a worker has in hand does not wait."""
+    waiting = Message.objects.filter(
+        Q(lease_until=None) | Q(lease_until__lte=now), state=Message.State.DUE, due_at__lte=now
+    )
+    return waiting.aggregate(oldest=Min("due_at"))["oldest"]
+
+
+def oldest_look_up_due(now: datetime) -> datetime | None:
+    """When the booking without an answer that waits longest should have been looked up."""
+    waiting = Booking.objects.filter(
+        Q(lease_until=None) | Q(lease_until__lte=now),
+        state__in=[BookingState.SUBMITTING, BookingState.UNCONFIRMED],
+        look_up_at__lte=now,
+    )
+    return waiting.aggregate(oldest=Min("look_up_at"))["oldest"]
+
+
+def beat(now: datetime) -> None:
+    """A worker did what beat asked for: both are alive, and so is the queue between them."""
+    Heartbeat.objects.update_or_create(name=BEAT, defaults={"at": now})
+
+
+def last_beat() -> datetime | None:
+    return Heartbeat.objects.filter(name=BEAT).values_list("at", flat=True).first()
+
+
+_is_migrated = False
+
+
+def _look_at_database(now: datetime) -> Parts:
+    global _is_migrated
+    down = {name: Part(DOWN) for name in ("database", "outbox", "reconcile", "beat")}
+    try:
+        connection.ensure_connection()
+        if not _is_migrated:
+            executor = MigrationExecutor(connection)
+            _is_migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+        if not _is_migrated:
+            return down
+        ticked_at = last_beat()
+        return {
+            "database": Part(OK),
+            "outbox": aged(oldest_message_due(now), now, late_after=60, down_after=600),
+            "reconcile": aged(oldest_look_up_due(now), now, late_after=60, down_after=600),
+            "beat": aged(ticked_at, now, late_after=30, down_after=120) if ticked_at else Part(DOWN),
+        }
+    except DatabaseError:
+        return down
+    finally:
+        connections.close_all()
+
+
+def _look_at_cache(now: datetime) -> Parts:
+    is_there = not settings.REDIS_URL or cache.answers(settings.REDIS_URL, **settings.CACHE_SOCKET)
+    seen = ehr_seen.last()
+    if seen is None:
+        known = Part(LATE)
+    else:
+        known = aged(seen.ok_at or seen.at, now, late_after=600, down_after=float("inf"))
+        if not seen.is_ok:
+            known = replace(known, state=DOWN)
+    return {"cache": Part(OK if is_there else DOWN), "ehr": known}
+
+
+def _look_at_broker(now: datetime) -> Parts:
+    try:
+        with current_app.connection_for_write(connect_timeout=1) as broker:
+            broker.ensure_connection(max_retries=1, interval_start=0, timeout=1)
+    except (KombuError, OSError):
+        return {"broker": Part(DOWN)}
+    return {"broker": Part(OK)}
+
+
+class Probe:
+    """One look at a time, in a thread of its own. Whoever comes while a look is under way gets what it finds."""
+
+    def __init__(self, look: Callable[[datetime], Parts], *names: str) -> None:
+        self._look = look
+        self._names = names
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._found: Parts = {}
+
+    def begin(self, now: datetime) -> threading.Thread:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._found = {}
+                self._thread = threading.Thread(target=self._run, args=(now,), daemon=True, name="health")
+                self._thread.start()
+            return self._thread
+
+    def _run(self, now: datetime) -> None:
+        self._found = self._look(now)
+
+    def found(self) -> Parts:
+        """What is not known by now is down."""
+        return {name: self._found.get(name, Part(DOWN)) for name in self._names}
+
+
+_PROBES = (
+    Probe(_look_at_database, "database", "outbox", "reconcile", "beat"),
+    Probe(_look_at_cache, "cache", "ehr"),
+    Probe(_look_at_broker, "broker"),
+)
+
+
+def report(*, now: datetime) -> Report:
+    """Takes at most LOOK_SECONDS, whatever hangs."""
+    ends = time.monotonic() + LOOK_SECONDS
+    for thread in [probe.begin(now) for probe in _PROBES]:
+        thread.join(max(0.0, ends - time.monotonic()))
+    return Report({name: part for probe in _PROBES for name, part in probe.found().items()})
