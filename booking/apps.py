@@ -11,9 +11,11 @@ class BookingConfig(AppConfig):
     verbose_name = "Scheduling"
 
     def ready(self) -> None:
-        from . import checks  # needs the app registry
+        from . import checks, job_trace, outcomes  # need the app registry
         from .models.standing import watch
 
+        outcomes.watch()
+        job_trace.watch()
         post_migrate.connect(watch, sender=self, dispatch_uid="booking.watch")
 
         # A web server or worker runs no system checks; it must not start on settings that cannot work either.

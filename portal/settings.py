@@ -404,14 +404,24 @@ else:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"correlation": {"()": "booking.web.middleware.CorrelationFilter"}},
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s [%(correlation_id)s] %(message)s"}},
+    "filters": {
+        "correlation": {"()": "booking.web.middleware.CorrelationFilter"},
+        "routes": {"()": "portal.logs.RoutesForPaths"},
+    },
+    "formatters": {
+        # What an error says may quote what a patient typed; only invented patients type into the demo.
+        "text": {
+            "()": "portal.logs.TextLines" if IS_PRODUCTION else "logging.Formatter",
+            "format": "%(asctime)s %(levelname)s %(name)s [%(correlation_id)s] %(message)s",
+        },
+        "json": {"()": "portal.logs.JsonLines"},
+    },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "stream": sys.stderr,
-            "formatter": "line",
-            "filters": ["correlation"],
+            "formatter": env.one_of("LOG_FORMAT", ("json", "text"), "json" if IS_PRODUCTION else "text"),
+            "filters": ["correlation", "routes"],
         }
     },
     "root": {

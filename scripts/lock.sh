@@ -10,7 +10,7 @@ if ! "$uv" --version >/dev/null 2>&1; then
         exit 1
     fi
 fi
-for name in requirements/base requirements/dev tests/bench/peer/requirements; do
+for name in requirements/base requirements/telemetry requirements/dev tests/bench/peer/requirements; do
     "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
         --no-header "$@" "$name.in" --output-file "$name.txt"
 done

@@ -6,13 +6,13 @@ import logging
 import time
 from datetime import datetime, timedelta
 
-from celery import current_app
 from django.db import DatabaseError, transaction
 from django.db.models import Q
-from kombu.exceptions import OperationalError
 
 from booking.messaging import channels, texts
 from booking.models import Booking, Message
+
+from .bell import Bell
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +52,8 @@ def owe(booking: Booking, kind: str, *, now: datetime, about: str = "") -> Messa
     return message
 
 
-def ring() -> None:
-    """Tell the workers that something is due. A broker that is away costs a moment, never the message."""
-    try:
-        current_app.send_task("booking.jobs.deliver_messages", retry=False, expires=60)
-    except (OperationalError, OSError) as error:
-        log.warning("the queue did not take the bell: %s", type(error).__name__)
+_bell = Bell("booking.jobs.deliver_messages")
+ring = _bell.ring
 
 
 def deliver(*, now: datetime, most: int = 50) -> int:
@@ -113,6 +109,9 @@ def _send(message: Message, now: datetime) -> bool:
             due_at = now + timedelta(seconds=RETRY_AFTER[message.attempts - 1])
             ours.update(due_at=due_at, lease_until=None, last_error=error.code)
         return False
+    log.info(
+        "message %s was sent", message.pk, extra={"booking": str(message.booking_id), "kind": message.kind}
+    )
     try:
         return bool(
             ours.update(

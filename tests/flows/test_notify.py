@@ -6,6 +6,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from celery import current_app
 from django.db import IntegrityError, connection, transaction
 from kombu.exceptions import OperationalError
 
@@ -306,6 +307,6 @@ def test_the_bell_that_nobody_takes_loses_nothing(clock, monkeypatch, texts):
     def away(*args, **kwargs):
         raise OperationalError("away")
 
-    monkeypatch.setattr(notify.current_app, "send_task", away)
+    monkeypatch.setattr(current_app, "send_task", away)
     message = owed(clock)
     assert (notify.deliver(now=clock()), state(message)) == (1, ("sent", 1, ""))
