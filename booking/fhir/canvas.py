@@ -6,13 +6,13 @@ does not know (so every answer is filtered again here), and by default lets two 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 from booking.scheduling.errors import EhrRejected
-from booking.scheduling.gateway import Capabilities
+from booking.scheduling.gateway import Capabilities, Limits
 from booking.scheduling.terms import (
     AppointmentMove,
     AppointmentRequest,
@@ -24,6 +24,7 @@ from booking.scheduling.terms import (
 
 from . import canvas_directory, listings, resources, writers
 from .client import EhrClient, Version
+from .slot_search import one_by_one
 from .standard import (
     PAGE_SIZE,
     StandardGateway,
@@ -55,13 +56,19 @@ class CanvasGateway(StandardGateway):
             patient_identifier_search=True,
             prevents_double_booking=prevents_double_booking,
             conditional_update=True,
-            moves=True,
-            days_per_slot_search=14,
         )
 
     @property
     def capabilities(self) -> Capabilities:
         return self._capabilities
+
+    @property
+    def limits(self) -> Limits:
+        """Canvas' Slot page takes one schedule, and does not say how many days."""
+        return Limits(days_per_slot_search=14, schedules_per_slot_search=1)
+
+    def can_move(self) -> bool:
+        return True
 
     def directory(self) -> Directory:
         """Active practitioners that Canvas calls schedulable, all locations, and the schedules of both.
@@ -94,41 +101,45 @@ class CanvasGateway(StandardGateway):
             ),
         )
 
-    def free_slots(
+    def free_slots_of(
         self,
-        schedule_ref: str,
+        schedule_refs: Sequence[str],
         *,
         first_on: date,
         last_on: date,
         minutes: int,
         appointment_type: Coding | None = None,
-    ) -> list[Slot]:
+    ) -> dict[str, list[Slot]]:
         """Canvas' own defaults (20 minutes, from today in UTC, for a week) never apply: all of it is sent.
 
         Raises ``ValueError`` for a search outside the port's terms.
         """
-        check_search(first_on, last_on, minutes, self._capabilities.days_per_slot_search)
+        check_search(first_on, last_on, minutes, self.limits.days_per_slot_search)
         params = {
-            "schedule": schedule_ref.removeprefix("Schedule/"),
             "start": first_on.isoformat(),
             "end": last_on.isoformat(),
             "duration": str(minutes),
         }
         if appointment_type is not None:
             params["appointment-type"] = f"{appointment_type.system}|{appointment_type.code}"
-        found = self._client.search("Slot", params, self._client.deadline())
-        found = [resource for resource in found if resource.get("status") == "free"]
         # The days are the practice's, whose zone Canvas does not tell; this keeps what is in them anywhere.
         earliest, latest = days_at_the_practice(first_on, last_on)
-        length = timedelta(minutes=minutes)
-        free = {
-            slot
-            for slot in read_all(found, resources.slot, "Slot")
-            if slot.schedule_ref == schedule_ref
-            and slot.ends_at - slot.starts_at == length
-            and earliest <= slot.starts_at < latest
-        }
-        return in_order(free)
+        length, deadline = timedelta(minutes=minutes), self._client.deadline()
+
+        def search(schedule_ref: str) -> list[Slot]:
+            query = {"schedule": schedule_ref.removeprefix("Schedule/"), **params}
+            found = self._client.search("Slot", query, deadline)
+            found = [resource for resource in found if resource.get("status") == "free"]
+            free = {
+                slot
+                for slot in read_all(found, resources.slot, "Slot")
+                if slot.schedule_ref == schedule_ref
+                and slot.ends_at - slot.starts_at == length
+                and earliest <= slot.starts_at < latest
+            }
+            return in_order(free)
+
+        return one_by_one(list(dict.fromkeys(schedule_refs)), search)
 
     def hold_time(self, request: HoldRequest) -> None:
         raise EhrRejected("the EHR keeps no holds")

@@ -121,9 +121,9 @@ class EhrClient:
         found: list[dict[str, Any]] = []
         while url is not None:
             if len(seen) == self._max_pages:
-                raise EhrRejected(f"GET {resource_type}: more than {self._max_pages} pages")
+                raise outcomes.TooLarge(f"GET {resource_type}: more than {self._max_pages} pages")
             seen.add(url)
-            page = self._reading(url, resource_type, deadline, patient_ref).resource
+            page = self._page(url, resource_type, deadline, patient_ref, is_first=len(seen) == 1)
             listed, unreadable = resources.entries(page, resource_type)
             if unreadable:
                 logger.warning("GET %s: %d entries left out as unreadable", resource_type, unreadable)
@@ -131,11 +131,22 @@ class EhrClient:
                     raise EhrRejected(f"GET {resource_type}: none of the entries could be read")
             found += listed
             if len(found) > self._max_entries:
-                raise EhrRejected(f"GET {resource_type}: more than {self._max_entries} entries")
+                raise outcomes.TooLarge(f"GET {resource_type}: more than {self._max_entries} entries")
             url = self._next(page, url, resource_type)
             if url in seen:
                 raise EhrRejected(f"GET {resource_type}: the pages go round in a circle")
         return found
+
+    def _page(
+        self, url: httpx.URL, resource_type: str, deadline: Deadline, patient_ref: str, *, is_first: bool
+    ) -> dict[str, Any]:
+        try:
+            return self._reading(url, resource_type, deadline, patient_ref).resource
+        except EhrRejected as refusal:
+            # Medplum gives no page past the first 10,000 entries, and refuses to with 400.
+            if is_first or refusal.status not in (400, 422):
+                raise
+            raise outcomes.TooLarge(str(refusal), status=refusal.status) from None
 
     def read(self, ref: str, deadline: Deadline, *, patient_ref: str = "") -> Version:
         """The resource ``Type/id`` with its version. Raises ``NotFound`` when the EHR has none, or has it no more."""

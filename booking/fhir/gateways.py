@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -108,11 +109,13 @@ def open_gateway(
     transport: httpx.BaseTransport | None = None,
     token_store: TokenStore | None = None,
     clock: Clock | None = None,
+    on_call: Callable[[], None] | None = None,
 ) -> SchedulingGateway:
     """A gateway to keep for the life of the process; all threads may use it at once.
 
     Open it after a fork, never before. ``transport`` and ``clock`` are for tests; ``token_store`` lets
-    processes share one token.
+    processes share one token. ``on_call`` is called, in the thread that calls, before each HTTP request that goes
+    out, of whatever kind: tokens, pages and repeated tries are requests of their own. What it raises, the verb raises.
     """
     clock = clock or Clock()
     wire = Wire(
@@ -125,6 +128,7 @@ def open_gateway(
         clock=clock,
         ca_file=config.ca_file,
         transport=transport,
+        on_call=on_call,
     )
     authentication = config.authentication()
 

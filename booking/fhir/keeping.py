@@ -22,6 +22,12 @@ class Kept(Generic[_T]):
         self._kept: OrderedDict[str, tuple[float, _T]] = OrderedDict()
         self._lock = threading.Lock()
 
+    def known(self, key: str) -> _T | None:
+        """Without asking; None also for what is not kept any more."""
+        with self._lock:
+            ends_at, *found = self._kept.get(key, (0.0,))
+        return found[0] if found and self._clock.monotonic() < ends_at else None
+
     def get(self, key: str, ask: Callable[[], _T]) -> _T:
         with self._lock:
             ends_at, *found = self._kept.get(key, (0.0,))

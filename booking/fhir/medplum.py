@@ -7,13 +7,13 @@ $cancel would delete a clinic's own Slot, and a Slot turned by hand is not seen 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from booking.scheduling.errors import EhrFailure, EhrRejected, TimeTaken
-from booking.scheduling.gateway import Capabilities
+from booking.scheduling.gateway import Capabilities, Limits
 from booking.scheduling.terms import (
     AppointmentMove,
     AppointmentRecord,
@@ -34,6 +34,7 @@ from .r4 import R4Gateway
 from .r4_booking import time_of
 from .r4_features import Features, Offered
 from .slot_claims import BUSY, Turn, is_ours, patching, taken
+from .slot_search import MOST_AT_ONCE, one_by_one
 from .standard import StandardGateway, check_search, days_at_the_practice, in_order, readable, written
 
 logger = logging.getLogger("booking.fhir")
@@ -69,6 +70,8 @@ _FEATURES = Features(
 class MedplumGateway(R4Gateway):
     licenses_by_role = True
     page_size = "1000"
+    slot_list_page_size = "1000"
+    takes_slot_lists = True
 
     def __init__(self, client: EhrClient, *, directory_seconds: float) -> None:
         super().__init__(client, directory_seconds=directory_seconds)
@@ -77,6 +80,8 @@ class MedplumGateway(R4Gateway):
         self._operations = Operations(client, self, self._services, self._finding)
         self._transactions = Transactions(client)
         self._moves: Kept[bool] = Kept(client.clock, seconds=_KEEP_SECONDS)
+        # Whether the Schedules seen so far are kept by operations.
+        self._ways: set[bool] = set()
 
     def _turn(self) -> Turn:
         return patching(self._client)
@@ -92,13 +97,21 @@ class MedplumGateway(R4Gateway):
             patient_identifier_search=True,
             prevents_double_booking=True,
             conditional_update=True,
-            moves=self._can_move(),
             subscriptions=True,
-            days_per_slot_search=14,
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """$find takes at most 31 days (its page: "Search range cannot exceed 31 days") of one Schedule: 29 of them with
+        the hours around that hold a day in any zone."""
+        only_operations = self._ways == {True}
+        return Limits(
+            days_per_slot_search=29,
+            schedules_per_slot_search=1 if only_operations else MOST_AT_ONCE,
             calls_per_write=12,
         )
 
-    def _can_move(self) -> bool:
+    def can_move(self) -> bool:
         """Whether every Schedule lets a visit move: one kept by operations only where there is $reschedule."""
 
         def ask() -> bool:
@@ -117,34 +130,36 @@ class MedplumGateway(R4Gateway):
 
     def _findings(self, statement: Mapping[str, Any]) -> Iterator[str]:
         yield from StandardGateway._findings(self, statement)
-        if not self._can_move():
+        if not self.can_move():
             yield (
                 "This Medplum has no $reschedule, so a visit on a Schedule that it keeps is moved by booking anew. "
                 "Update Medplum if the visit is to stay the same record."
             )
 
-    def free_slots(
+    def free_slots_of(
         self,
-        schedule_ref: str,
+        schedule_refs: Sequence[str],
         *,
         first_on: date,
         last_on: date,
         minutes: int,
         appointment_type: Coding | None = None,
-    ) -> list[Slot]:
-        check_search(first_on, last_on, minutes, 14)
-        schedule = self._schedule(schedule_ref)
-        if not is_kept_by_operations(schedule):
-            return super().free_slots(
-                schedule_ref,
-                first_on=first_on,
-                last_on=last_on,
-                minutes=minutes,
-                appointment_type=appointment_type,
-            )
-        earliest, latest = days_at_the_practice(first_on, last_on)
+    ) -> dict[str, list[Slot]]:
+        check_search(first_on, last_on, minutes, self.limits.days_per_slot_search)
+        refs, deadline = list(dict.fromkeys(schedule_refs)), self._client.deadline()
+        schedules = self._schedules_of(refs, deadline)
+        kept = {ref: found for ref, found in schedules.items() if is_kept_by_operations(found)}
+        classic = {ref: found for ref, found in schedules.items() if ref not in kept}
+        self._ways |= {ref in kept for ref in schedules}
+        span = days_at_the_practice(first_on, last_on)
         length = timedelta(minutes=minutes)
-        return in_order(self._finding.free_slots(schedule, earliest, latest, length, appointment_type))
+
+        def compute(ref: str) -> list[Slot]:
+            return in_order(self._finding.free_slots(kept[ref], *span, length, appointment_type, deadline))
+
+        found = self._free_runs(classic, span, length, appointment_type, deadline)
+        found |= one_by_one(list(kept), compute)
+        return {ref: found.get(ref, []) for ref in refs}
 
     def hold_time(self, request: HoldRequest) -> None:
         schedule = self._schedule(request.schedule_ref)

@@ -13,6 +13,7 @@ from . import resources, writers
 from .client import EhrClient
 from .medplum_outcomes import bundled
 from .medplum_services import Service, Services
+from .wire import Deadline
 
 Json = dict[str, Any]
 
@@ -27,7 +28,13 @@ class Finding:
         self._services = services
 
     def free_slots(
-        self, schedule: Json, earliest: datetime, latest: datetime, length: timedelta, kind: Coding | None
+        self,
+        schedule: Json,
+        earliest: datetime,
+        latest: datetime,
+        length: timedelta,
+        kind: Coding | None,
+        deadline: Deadline,
     ) -> set[Slot]:
         """Times to come of that length; $find gives past ones too when asked."""
         ref, now = resources.own_reference(schedule), self._client.now()
@@ -35,7 +42,7 @@ class Finding:
         return {
             slot
             for service in self._services.fitting(schedule, kind, length)
-            for slot, _ in self._find(ref, service, start, latest)
+            for slot, _ in self._find(ref, service, start, latest, deadline)
             if slot.ends_at - slot.starts_at == length and slot.starts_at > now
         }
 
@@ -44,7 +51,8 @@ class Finding:
         time counts as free."""
         service = self.service(schedule, time)
         start, end = time.starts_at - _AROUND, time.ends_at + _AROUND
-        for slot, proposal in self._find(time.schedule_ref, service, start, end, ignore=ignore):
+        deadline = self._client.deadline()
+        for slot, proposal in self._find(time.schedule_ref, service, start, end, deadline, ignore=ignore):
             if (slot.starts_at, slot.ends_at) == (time.starts_at, time.ends_at):
                 return proposal
         return None
@@ -56,7 +64,14 @@ class Finding:
         return fitting[0]
 
     def _find(
-        self, schedule_ref: str, service: Service, start: datetime, end: datetime, *, ignore: str = ""
+        self,
+        schedule_ref: str,
+        service: Service,
+        start: datetime,
+        end: datetime,
+        deadline: Deadline,
+        *,
+        ignore: str = "",
     ) -> Iterator[tuple[Slot, Json]]:
         """Times with the proposals they came in. There is no next page, so a full answer is followed by a question
         from its last time on."""
@@ -69,7 +84,7 @@ class Finding:
                 *([("ignore-appointment", ignore)] if ignore else []),
                 ("_count", str(_MOST)),
             ]
-            answer = self._client.fetch("Appointment/$find", self._client.deadline(), params)
+            answer = self._client.fetch("Appointment/$find", deadline, params)
             proposals = bundled(answer.resource, "Appointment")
             found = [(slot, proposal) for proposal in proposals for slot in _slots(proposal, schedule_ref)]
             yield from found

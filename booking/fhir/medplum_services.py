@@ -46,6 +46,8 @@ class Services:
     def __init__(self, client: EhrClient, *, seconds: float) -> None:
         self._client = client
         self._kept: Kept[tuple[Service, ...]] = Kept(client.clock, seconds=seconds)
+        # Many Schedules offer the same few.
+        self._read_before: Kept[dict[str, Any]] = Kept(client.clock, seconds=seconds)
 
     def on(self, schedule: Mapping[str, Any]) -> tuple[Service, ...]:
         """Those that can be booked, in the Schedule's order."""
@@ -69,12 +71,14 @@ class Services:
 
     def _read(self, schedule: Mapping[str, Any]) -> Iterable[Service]:
         refs = list(dict.fromkeys([*service_refs(schedule), *_parameter_services(schedule)]))
-        found: dict[str, dict[str, Any]] = {}
-        for start in range(0, len(refs), _AT_ONCE):
-            ids = [ref.partition("/")[2] for ref in refs[start : start + _AT_ONCE]]
+        found = {ref: known for ref in refs if (known := self._read_before.known(ref))}
+        unread = [ref for ref in refs if ref not in found]
+        for start in range(0, len(unread), _AT_ONCE):
+            ids = [ref.partition("/")[2] for ref in unread[start : start + _AT_ONCE]]
             query = {"_id": ",".join(ids), "_count": "1000"}
             for resource in self._client.search("HealthcareService", query, self._client.deadline()):
                 found[resources.own_reference(resource)] = resource
+                self._read_before.put(resources.own_reference(resource), resource)
         bookable = [ref for ref in refs if ref in found and found[ref].get("active", True) is True]
         return [_service(found[ref], schedule) for ref in bookable]
 

@@ -48,6 +48,10 @@ _MENDABLE = (
 )
 
 
+class TooLarge(EhrRejected):
+    """The answer is more than is taken in; a question for less may do."""
+
+
 def parse_object(body: bytes) -> Json | None:
     """The JSON object in a body; None for HTML, half a document, NaN, bottomless nesting or anything else."""
     try:
@@ -136,7 +140,7 @@ def token_object(answer: Answer | NoAnswer) -> Json:
 
 def _whole_object(answer: Answer) -> Json:
     if answer.flaw in (Flaw.TOO_LARGE, Flaw.ENCODED):
-        raise _failure(EhrRejected, answer, answer.flaw)
+        raise _failure(TooLarge if answer.flaw is Flaw.TOO_LARGE else EhrRejected, answer, answer.flaw)
     if answer.flaw:
         raise _failure(EhrUnavailable, answer, answer.flaw)
     if (found := parse_object(answer.body)) is not None:

@@ -29,6 +29,7 @@ from . import r4_writers, resources
 from .client import EhrClient, Version
 from .r4_features import Features
 from .slot_claims import BUSY, HELD, SlotClaims, Turn, is_ours, replacing
+from .slot_search import SlotSearch
 from .standard import PAGE_SIZE, StandardGateway, written
 
 logger = logging.getLogger("booking.fhir")
@@ -36,10 +37,18 @@ logger = logging.getLogger("booking.fhir")
 
 class SlotBooking(StandardGateway):
     page_size = PAGE_SIZE
+    slot_list_page_size = "500"
+    takes_slot_lists = False
 
     def __init__(self, client: EhrClient) -> None:
         super().__init__(client)
-        self._claims = SlotClaims(client, self._turn(), page_size=self.page_size)
+        self._slots = SlotSearch(
+            client,
+            page_size=self.page_size,
+            list_page_size=self.slot_list_page_size,
+            takes_lists=self.takes_slot_lists,
+        )
+        self._claims = SlotClaims(client, self._turn(), self._slots)
         # Whether the server turns Slots itself; learned from the first Appointment made.
         self._ehr_takes_slots: bool | None = None
 
@@ -62,7 +71,7 @@ class SlotBooking(StandardGateway):
 
     def release_time(self, request: HoldRequest) -> None:
         """Every Slot of that time with the booking's identifier, unless it belongs to a visit of the booking's."""
-        found = self._claims.search(
+        found = self._slots.one(
             request.schedule_ref, request.starts_at, request.ends_at, self._client.deadline()
         )
         ours = [slot for slot in found if request.booking_id in resources.booking_ids(slot)]
@@ -227,7 +236,7 @@ class SlotBooking(StandardGateway):
     def move_appointment(self, move: AppointmentMove) -> None:
         """The new Slots are taken before the Appointment changes, and the old ones given back after it."""
         self._check_known()
-        if not self.capabilities.moves:
+        if not self.can_move():
             raise EhrRejected("PUT Appointment: not sent, the EHR cannot move a visit safely")
         self._move_by_slots(move)
 

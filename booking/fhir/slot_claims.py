@@ -15,9 +15,9 @@ from uuid import UUID
 from booking.scheduling.errors import Changed, EhrFailure, EhrRejected, NotFound, OutcomeUnknown, TimeTaken
 from booking.scheduling.terms import Coding, HoldRequest
 
-from . import outcomes, resources, writers
+from . import outcomes, resources
 from .client import EhrClient
-from .wire import Deadline
+from .slot_search import SlotSearch
 
 logger = logging.getLogger("booking.fhir")
 
@@ -48,30 +48,14 @@ class Claim:
 
 
 class SlotClaims:
-    def __init__(self, client: EhrClient, turn: Turn, *, page_size: str) -> None:
+    def __init__(self, client: EhrClient, turn: Turn, slots: SlotSearch) -> None:
         self._client = client
         self._turn = turn
-        self._page_size = page_size
-
-    def search(
-        self, schedule_ref: str, earliest: datetime, latest: datetime, deadline: Deadline
-    ) -> list[Json]:
-        """All Slots of a schedule, of any status, that start in a span of time."""
-        query = [
-            ("schedule", schedule_ref),
-            ("start", f"ge{writers.write_instant(earliest)}"),
-            ("start", f"lt{writers.write_instant(latest)}"),
-            ("_count", self._page_size),
-        ]
-        return [
-            slot
-            for slot in self._client.search("Slot", query, deadline)
-            if resources.reference(slot.get("schedule"), "Schedule") == schedule_ref
-        ]
+        self._slots = slots
 
     def find(self, request: HoldRequest) -> list[Json] | None:
         """Slots that make up exactly the time and are free or already this booking's; None when there are none."""
-        nearby = self.search(
+        nearby = self._slots.one(
             request.schedule_ref, request.starts_at - _REACH, request.ends_at, self._client.deadline()
         )
         runs = open_runs(

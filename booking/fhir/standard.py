@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -17,10 +17,11 @@ from uuid import UUID
 import httpx
 
 from booking.scheduling.errors import Changed, EhrRejected, EhrUnavailable, NotFound
-from booking.scheduling.gateway import Capabilities, Examination
+from booking.scheduling.gateway import Capabilities, Examination, Limits
 from booking.scheduling.terms import (
     AppointmentRecord,
     AppointmentRequest,
+    Coding,
     PatientDetails,
     Slot,
 )
@@ -55,6 +56,13 @@ class StandardGateway(ABC):
     @property
     @abstractmethod
     def capabilities(self) -> Capabilities: ...
+
+    @property
+    @abstractmethod
+    def limits(self) -> Limits: ...
+
+    @abstractmethod
+    def can_move(self) -> bool: ...
 
     def close(self) -> None:
         self._client.close()
@@ -110,6 +118,35 @@ class StandardGateway(ABC):
             return self._client.is_own(httpx.URL(url))
         except httpx.InvalidURL:
             return False
+
+    def free_slots(
+        self,
+        schedule_ref: str,
+        *,
+        first_on: date,
+        last_on: date,
+        minutes: int,
+        appointment_type: Coding | None = None,
+    ) -> list[Slot]:
+        found = self.free_slots_of(
+            [schedule_ref],
+            first_on=first_on,
+            last_on=last_on,
+            minutes=minutes,
+            appointment_type=appointment_type,
+        )
+        return found[schedule_ref]
+
+    @abstractmethod
+    def free_slots_of(
+        self,
+        schedule_refs: Sequence[str],
+        *,
+        first_on: date,
+        last_on: date,
+        minutes: int,
+        appointment_type: Coding | None = None,
+    ) -> dict[str, list[Slot]]: ...
 
     def find_patient(self, details: PatientDetails) -> str | None:
         deadline = self._client.deadline()

@@ -124,6 +124,7 @@ class Wire:
         clock: Clock,
         ca_file: str = "",
         transport: httpx.BaseTransport | None = None,
+        on_call: Callable[[], None] | None = None,
     ) -> None:
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
@@ -131,6 +132,7 @@ class Wire:
         self._pool_seconds = pool_seconds
         self._max_body_bytes = max_body_bytes
         self._clock = clock
+        self._on_call = on_call
         for_reads = transport or _bounded_transport(ca_file, max_connections, keep=max_connections)
         for_writes = transport or _bounded_transport(ca_file, max_connections, keep=0)
         self._for_reads, self._for_writes = _open_client(for_reads), _open_client(for_writes)
@@ -173,6 +175,8 @@ class Wire:
                 pool=min(self._pool_seconds, left),
             ),
         )
+        if self._on_call is not None:
+            self._on_call()
         # Only names of exceptions leave here: an httpx exception holds the request, and with it its URL.
         reset = _running.set(deadline)
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -109,12 +109,22 @@ class Clinic:
 
     def free(self, schedule_ref: str, minutes: int = 0) -> list[Slot]:
         first_on = datetime.now(UTC).date() + timedelta(days=2)
-        days = min(12, self.gateway.capabilities.days_per_slot_search - 1)
+        days = min(12, self.gateway.limits.days_per_slot_search - 1)
         return self.gateway.free_slots(
             schedule_ref,
             first_on=first_on,
             last_on=first_on + timedelta(days=days),
             minutes=minutes or self.minutes,
+            appointment_type=self.type,
+        )
+
+    def free_of(self, schedule_refs: Sequence[str], *, days: int) -> dict[str, list[Slot]]:
+        first_on = datetime.now(UTC).date() + timedelta(days=2)
+        return self.gateway.free_slots_of(
+            schedule_refs,
+            first_on=first_on,
+            last_on=first_on + timedelta(days=days - 1),
+            minutes=self.minutes,
             appointment_type=self.type,
         )
 

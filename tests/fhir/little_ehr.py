@@ -157,7 +157,7 @@ def _fits(one: Json, name: str, value: str) -> bool:
             wanted = value.split(",")
             return any(f"{each['system']}|{each['value']}" in wanted for each in one.get("identifier", []))
         case "schedule":
-            return one["schedule"]["reference"] == value
+            return one["schedule"]["reference"] in value.split(",")
         case "start" | "date":
             prefix, instant = (value[:2], value[2:]) if value[:2] in ("ge", "lt") else ("eq", value)
             at, limit = datetime.fromisoformat(one["start"]), datetime.fromisoformat(instant)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from booking.scheduling.errors import EhrRejected
-from booking.scheduling.gateway import Capabilities
+from booking.scheduling.gateway import Capabilities, Limits
 from booking.scheduling.terms import AppointmentRecord
 
 from . import documents
@@ -83,7 +83,9 @@ def test_the_capabilities_of_canvas(prevents):
             patient_identifier_search=True,
             prevents_double_booking=prevents,
             conditional_update=True,
-            moves=True,
             subscriptions=False,
-            days_per_slot_search=14,
+        )
+        assert opened.can_move()
+        assert opened.limits == Limits(
+            days_per_slot_search=14, schedules_per_slot_search=1, calls_per_write=1
         )

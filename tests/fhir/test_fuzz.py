@@ -83,6 +83,12 @@ def everything(clinic: Clinic) -> Iterator[Callable[[SchedulingGateway], object]
         minutes=30,
         appointment_type=clinic.type,
     )
+    yield lambda gateway: gateway.free_slots_of(
+        [each.ref for each in clinic.schedules[:3]],
+        first_on=slot.starts_at.date(),
+        last_on=slot.starts_at.date(),
+        minutes=30,
+    )
     yield lambda gateway: gateway.find_patient(person)
     yield lambda gateway: gateway.create_patient(person)
     yield lambda gateway: gateway.update_patient(visit.patient_ref, person)

@@ -7,14 +7,16 @@ test says that it was left out.
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from booking.scheduling.errors import EhrRejected, NotFound, TimeTaken
+from booking.fhir import open_gateway
+from booking.scheduling.errors import EhrFailure, EhrRejected, NotFound, TimeTaken
 from booking.scheduling.terms import AppointmentRecord, AppointmentRequest, HoldRequest
 from tests.rig.sandbox import Sandboxes
 
@@ -32,6 +34,7 @@ from .contract import (
     twin,
 )
 
+TODAY = datetime.now(UTC).date()
 EHRS = [
     Ehr("canvas", "canvas"),
     Ehr(
@@ -100,6 +103,10 @@ def record_of(request: AppointmentRequest, ref: str, **more: object) -> Appointm
     return AppointmentRecord(**usual | more)
 
 
+def calls_of(clinic: Clinic, kind: str) -> int:
+    return sum(each["count"] for each in clinic.sandbox.calls()["calls"] if each["type"] == kind)
+
+
 def around(request: AppointmentRequest, hours: int = 1) -> dict[str, datetime]:
     span = timedelta(hours=hours)
     return {"starts_from": request.starts_at - span, "starts_before": request.starts_at + span}
@@ -135,10 +142,90 @@ def test_free_slots_are_of_the_length_asked_for_in_order_and_to_come(clinic):
     assert starts[0] > datetime.now(UTC)
 
 
+def test_free_slots_of_many_are_those_of_each(clinic):
+    refs = [each.ref for each in clinic.schedules[:5]]
+    days = 13
+    together = clinic.free_of([*refs, refs[0]], days=days)
+    assert together == {ref: clinic.free_of([ref], days=days)[ref] for ref in refs}
+    assert together == {ref: clinic.free(ref) for ref in refs}
+    assert any(together.values())
+
+
+def test_a_schedule_that_is_not_there_has_no_times_and_the_others_have_theirs(clinic):
+    schedule, _ = clinic.openings(1)
+    kind, _, key = schedule.ref.partition("/")
+    nowhere = f"{kind}/{key[:-1]}{'0' if key[-1] != '0' else '1'}"
+    assert clinic.free_of([nowhere, schedule.ref], days=5) == {
+        nowhere: [],
+        schedule.ref: clinic.free_of([schedule.ref], days=5)[schedule.ref],
+    }
+
+
+def test_free_slots_of_many_are_as_few_searches_as_the_limits_say(clinic):
+    if clinic.sandbox is None:
+        pytest.skip("a live server counts no calls for us")
+    refs = [each.ref for each in clinic.schedules[:6]]
+    clinic.free_of(refs, days=1)
+    before = Counter(clinic.sandbox.slot_searches())
+    finds = calls_of(clinic, "Appointment")
+    found = clinic.free_of(refs, days=1)
+    # A next page names its offset.
+    asked = [each for each in (Counter(clinic.sandbox.slot_searches()) - before) if "_offset" not in each]
+    most = clinic.gateway.limits.schedules_per_slot_search
+    wanted = -(-len(refs) // most)
+    assert (len(asked), calls_of(clinic, "Appointment") - finds) in ((wanted, 0), (0, wanted))
+    assert set(found) == set(refs)
+
+
+def test_the_longest_search_permitted_is_answered(clinic):
+    refs = [each.ref for each in clinic.schedules[:3]]
+    days = clinic.gateway.limits.days_per_slot_search
+    found, few = clinic.free_of(refs, days=days), clinic.free_of(refs, days=5)
+    assert all(set(few[ref]) <= set(found[ref]) for ref in refs)
+    assert any(len(found[ref]) > len(few[ref]) for ref in refs)
+
+
+def test_what_a_search_may_span_is_told_without_a_call(clinic):
+    if clinic.sandbox is None:
+        pytest.skip("a live server counts no calls for us")
+    with closing(open_gateway(clinic.config)) as fresh:
+        before = clinic.sandbox.calls()["total"]
+        assert fresh.limits.days_per_slot_search >= 14
+        assert fresh.limits.schedules_per_slot_search >= 1
+        assert clinic.sandbox.calls()["total"] == before
+        # The control: a search is a call.
+        fresh.free_slots_of([clinic.schedules[0].ref], first_on=TODAY, last_on=TODAY, minutes=30)
+        assert clinic.sandbox.calls()["total"] > before
+
+
+def test_every_request_that_goes_out_is_counted(clinic):
+    if clinic.sandbox is None:
+        pytest.skip("a live server counts no calls for us")
+    counted: list[str] = []
+    with closing(open_gateway(clinic.config, on_call=lambda: counted.append("call"))) as fresh:
+        before = clinic.sandbox.calls()["total"]
+        fresh.directory()
+        fresh.find_patient(somebody(email_is_verified=True))
+        clinic.sandbox.faults("502", method="GET", type="Slot", times=1)
+        clinic.sandbox.faults("401", method="GET", type="Appointment", times=1)
+        with suppress(EhrFailure):
+            fresh.free_slots_of(
+                [each.ref for each in clinic.schedules[:4]], first_on=TODAY, last_on=TODAY, minutes=30
+            )
+            fresh.search_appointments(
+                practitioner_ref=clinic.schedules[0].practitioner_ref,
+                starts_from=datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=UTC),
+                starts_before=datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=UTC) + timedelta(days=30),
+            )
+        made = clinic.sandbox.calls()["total"] - before
+        clinic.sandbox.clear_faults()
+    assert len(counted) == made > 3
+
+
 def test_free_slots_outside_the_ports_terms_are_the_callers_mistake(clinic):
     schedule = clinic.schedules[0]
     today = datetime.now(UTC).date()
-    days = clinic.gateway.capabilities.days_per_slot_search
+    days = clinic.gateway.limits.days_per_slot_search
     for first_on, last_on, minutes in (
         (today, today - timedelta(days=1), 30),
         (today, today + timedelta(days=days), 30),
@@ -250,7 +337,7 @@ def test_a_visit_is_moved_in_place(clinic):
     visit = clinic.request(schedule, old)
     ref = clinic.make(visit)
     move = move_of(visit, ref, new)
-    if not clinic.gateway.capabilities.moves:
+    if not clinic.gateway.can_move():
         with pytest.raises(EhrRejected):
             clinic.gateway.move_appointment(move)
         assert clinic.gateway.read_appointment(ref) == record_of(visit, ref)
@@ -296,11 +383,11 @@ def test_a_move_to_a_time_that_is_taken_leaves_the_visit_where_it_was(clinic):
     visit, other = clinic.request(schedule, old), clinic.request(schedule, new)
     ref, _ = clinic.make(visit), clinic.make(other)
     move = move_of(visit, ref, new)
-    if clinic.gateway.capabilities.moves and not clinic.gateway.capabilities.prevents_double_booking:
+    if clinic.gateway.can_move() and not clinic.gateway.capabilities.prevents_double_booking:
         clinic.gateway.move_appointment(move)
         assert clinic.gateway.read_appointment(ref).starts_at == new.starts_at
         return
-    with pytest.raises(TimeTaken if clinic.gateway.capabilities.moves else EhrRejected):
+    with pytest.raises(TimeTaken if clinic.gateway.can_move() else EhrRejected):
         clinic.gateway.move_appointment(move)
     assert clinic.gateway.read_appointment(ref) == record_of(visit, ref)
     assert not clinic.is_free(visit)

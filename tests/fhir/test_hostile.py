@@ -41,6 +41,12 @@ VERBS: dict[str, Verb] = {
     "free_slots": lambda gateway: gateway.free_slots(
         REQUEST.schedule_ref, first_on=date(2026, 12, 1), last_on=date(2026, 12, 3), minutes=30
     ),
+    "free_slots_of": lambda gateway: gateway.free_slots_of(
+        [REQUEST.schedule_ref, "Schedule/another", "Schedule/third"],
+        first_on=date(2026, 12, 1),
+        last_on=date(2026, 12, 3),
+        minutes=30,
+    ),
     "find_patient": lambda gateway: gateway.find_patient(somebody()),
     "create_patient": lambda gateway: gateway.create_patient(somebody()),
     "update_patient": lambda gateway: gateway.update_patient(REQUEST.patient_ref, somebody()),
@@ -200,7 +206,14 @@ def test_no_redirect_takes_our_token_elsewhere(elsewhere, dialect):
 def test_no_link_takes_our_token_elsewhere(elsewhere, dialect, form):
     link = form.format(elsewhere.url, host=elsewhere.url.removeprefix("http://"))
     document = bundle(documents.patient(), documents.appointment(), next_url=link)
-    for name in ("directory", "free_slots", "find_patient", "find_appointments", "search_appointments"):
+    for name in (
+        "directory",
+        "free_slots",
+        "free_slots_of",
+        "find_patient",
+        "find_appointments",
+        "search_appointments",
+    ):
         found, _ = run(lambda connection: reply(connection, document), VERBS[name], dialect)
         assert isinstance(found, EhrFailure), (name, found)
     assert elsewhere.heard == []
@@ -219,7 +232,7 @@ def test_the_control_hears_what_it_is_sent(elsewhere):
 )
 def test_memory_stays_bounded(body, dialect):
     """A body of at most 5 MiB becomes at most 20 times that as objects; without the limits it would be hundreds."""
-    for name in ("directory", "free_slots", "search_appointments"):
+    for name in ("directory", "free_slots", "free_slots_of", "search_appointments"):
         tracemalloc.start()
         try:
             run(BODIES[body], VERBS[name], dialect, total_seconds=10, directory_seconds=10)
@@ -238,7 +251,7 @@ def test_a_body_without_end_is_cut_off(dialect):
 
     tracemalloc.start()
     try:
-        for name in ("directory", "free_slots", "read_appointment"):
+        for name in ("directory", "free_slots", "free_slots_of", "read_appointment"):
             found, _ = run(flood, VERBS[name], dialect, total_seconds=10, directory_seconds=10)
             assert isinstance(found, EhrRejected), (name, found)
         _, peak = tracemalloc.get_traced_memory()

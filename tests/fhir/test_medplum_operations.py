@@ -732,7 +732,7 @@ def test_without_reschedule_a_visit_on_such_a_schedule_cannot_move_and_the_clini
         "GET metadata": {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1"},
     }
     with opened(found) as medplum:
-        assert not medplum.capabilities.moves
+        assert not medplum.can_move()
         with pytest.raises(EhrRejected, match="cannot move"):
             medplum.move_appointment(move("Appointment/visit", 60))
         (sentence,) = medplum.examine().findings
@@ -754,7 +754,7 @@ def test_whether_visits_can_move_is_asked_once(answer, schedules, moves):
     found = ehr()
     found.answers |= {"POST $reschedule": answer, "GET Schedule": schedules}
     with opened(found) as medplum:
-        assert [medplum.capabilities.moves for _ in range(3)] == [moves] * 3
+        assert [medplum.can_move() for _ in range(3)] == [moves] * 3
         assert medplum.capabilities.holds
     assert len(found.requests) <= 2
 
@@ -763,9 +763,9 @@ def test_a_probe_that_fails_is_repeated_soon():
     found, clock = ehr(), StoppedClock()
     found.answers["POST $reschedule"] = [httpx.Response(503), outcome(400, "Expected")]
     with opened(found, clock) as medplum:
-        assert not medplum.capabilities.moves
+        assert not medplum.can_move()
         clock.seconds += 16
-        assert medplum.capabilities.moves
+        assert medplum.can_move()
 
 
 def test_a_visit_of_another_length_is_not_moved():

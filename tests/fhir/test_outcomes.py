@@ -8,6 +8,7 @@ from datetime import date
 import httpx
 import pytest
 
+from booking.fhir.outcomes import TooLarge
 from booking.scheduling.errors import (
     Changed,
     EhrFailure,
@@ -272,7 +273,8 @@ def test_a_body_is_not_read_on_after_the_verbs_time_whatever_the_transport():
 
 def test_a_body_over_the_limit_is_rejected():
     failure, ehr = read_failure(answer(200, " " * 2_000), max_body_bytes=1_999)
-    assert (type(failure), len(ehr.requests)) == (EhrRejected, 1)
+    assert (type(failure), len(ehr.requests)) == (TooLarge, 1)
+    assert isinstance(failure, EhrRejected)
 
 
 def test_a_create_with_little_time_left_is_not_begun():

@@ -84,11 +84,9 @@ def test_what_an_r4_server_that_does_everything_is_trusted_with():
             patient_identifier_search=True,
             prevents_double_booking=True,
             conditional_update=True,
-            moves=True,
             subscriptions=False,
-            days_per_slot_search=14,
-            calls_per_write=8,
         )
+        assert opened.can_move()
 
 
 @pytest.mark.parametrize(
@@ -108,18 +106,19 @@ def test_what_an_r4_server_that_does_everything_is_trusted_with():
     ],
 )  # fmt: skip
 def test_what_a_server_does_not_say_is_not_counted_on(says, less):
-    whole = Capabilities(True, True, True, True, True, True, calls_per_write=8)
+    whole = Capabilities(True, True, True, True, True)
     with gateway(clinic(says=says)) as opened:
-        assert opened.capabilities == replace(whole, **dict.fromkeys(less, False))
+        assert opened.capabilities == replace(whole, **dict.fromkeys(less - {"moves"}, False))
+        assert opened.can_move() == ("moves" not in less)
 
 
 def test_a_server_that_says_nothing_is_asked_again_soon_and_what_it_said_once_still_counts():
     ehr, clock = clinic(), StoppedClock()
     ehr.metadata_answers = [httpx.Response(503)] * 3
     with gateway(ehr, clock) as opened:
-        assert opened.capabilities == Capabilities(calls_per_write=8)
+        assert opened.capabilities == Capabilities()
         assert ehr.metadata_reads == 3
-        assert opened.capabilities == Capabilities(calls_per_write=8)
+        assert opened.capabilities == Capabilities()
         with pytest.raises(EhrUnavailable, match="not known yet"):
             opened.create_appointment(request())
         assert ehr.lines == []
@@ -688,7 +687,7 @@ def test_a_visit_moves_on_a_server_that_takes_the_slots_itself():
     ehr = TakesSlotsItself(schedule(), slot("a", 0), slot("b", 30), slot("c", 60, status="busy"))
     with gateway(ehr) as opened:
         ref = opened.create_appointment(request())
-        assert opened.capabilities.moves
+        assert opened.can_move()
         for _ in range(2):
             opened.move_appointment(move(ref, 30))
             assert statuses(ehr) == {"a": FREE, "b": ("busy", []), "c": ("busy", [])}
