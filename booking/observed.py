@@ -11,7 +11,7 @@ from booking.scheduling.errors import EhrFailure, EhrRejected
 from booking.scheduling.gateway import SchedulingGateway
 
 # What asks nothing of the EHR, or not for a patient's sake.
-UNWATCHED = frozenset({"close", "capabilities", "photo"})
+UNWATCHED = frozenset({"close", "capabilities", "limits", "can_move", "photo"})
 VERBS = frozenset(
     name for name in vars(SchedulingGateway) if not name.startswith("_") and name not in UNWATCHED
 )
