@@ -164,7 +164,6 @@ def test_where_transactions_are_batches_slots_go_first():
         medplum.create_appointment(request(30))
     assert writes(ehr) == [
         "POST ",
-        "POST Appointment/00000000-0000-4000-8000-000000000000/$reschedule",
         "PATCH Slot/a",
         "POST Appointment",
         "PATCH Slot/b",

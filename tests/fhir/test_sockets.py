@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from booking.fhir.outcomes import TooLarge
 from booking.scheduling.errors import EhrFailure, EhrRejected, EhrUnavailable, OutcomeUnknown
 from booking.scheduling.gateway import SchedulingGateway
 
@@ -224,7 +225,7 @@ def test_a_packed_answer_without_its_checksum_is_cut():
 
 def test_a_small_answer_that_unpacks_into_a_large_one_is_rejected():
     with served(gzipped(b" " * 50_000_000), total_seconds=5) as (gateway, server):
-        assert kind_and_seconds(lambda: read(gateway))[0] is EhrRejected
+        assert kind_and_seconds(lambda: read(gateway))[0] is TooLarge
         assert len(server.requests) == 1
 
 
@@ -244,7 +245,7 @@ def test_an_answer_over_the_limit_is_rejected_without_reading_it_all():
             sent.append(100_000)
 
     with served(large, max_body_bytes=1_000_000, total_seconds=5) as (gateway, _):
-        assert kind_and_seconds(lambda: read(gateway))[0] is EhrRejected
+        assert kind_and_seconds(lambda: read(gateway))[0] is TooLarge
     assert sum(sent) < 100_000_000
 
 
