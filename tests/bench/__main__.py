@@ -59,7 +59,6 @@ def scenes(given: argparse.Namespace, stack: ExitStack, directory: Path) -> Iter
     base = stack.enter_context(ground(directory))
     python = None if given.no_peer else environment_of_peer(ROOT / "var" / "bench-peer")
     today = datetime.now(ZoneInfo(data.ZONE)).date()
-    first_on = data.first_monday(today)
     for share, sizes in (
         (data.HALF_BUSY, [int(size) for size in given.sizes if size.isdigit()]),
         (data.NEARLY_FULL, [int(size[:-4]) for size in given.sizes if size.endswith("full")]),
@@ -67,14 +66,15 @@ def scenes(given: argparse.Namespace, stack: ExitStack, directory: Path) -> Iter
         if not sizes:
             continue
         roster = directory / f"roster-{share}.json"
-        data.write_roster(data.Clinic(first_on, share), today, roster)
+        data.write_roster(data.Clinic(today, share), roster)
         with sandbox(roster=roster) as ehr:
             for size in sizes:
-                clinic = data.Clinic(first_on, share, size)
+                clinic = data.Clinic(today, share, size)
                 with ExitStack() as own:
                     seeds = data.seeds(clinic)
                     portal = own.enter_context(portal_of(base, ehr, seeds))
                     scene = Scene(base, clinic, size, ehr, portal, seconds=given.seconds)
+                    scene.crowds = (1, 8) if given.quick else (1, 8, 32)
                     if python is not None and size in PEER_SIZES:
                         scene.peer = own.enter_context(peer_of(base, python, seeds))
                     own.callback(lambda each=scene: each.floor.stop() if each.floor else None)
@@ -120,7 +120,11 @@ def main() -> None:
     with temporary_directory("bench") as directory, ExitStack() as stack:
         for number, scene in enumerate(scenes(given, stack, directory)):
             tell(f"{scene.name} clinicians are ready")
-            run(scene, watch, given, is_first=number == 0)
+            try:
+                run(scene, watch, given, is_first=number == 0)
+            except AssertionError:
+                print(scene.portal.web.tail(40), file=sys.stderr)
+                raise
     minutes = (time.monotonic() - began) / 60
     at = datetime.now(UTC).isoformat(timespec="minutes")
     notes = [

@@ -1,13 +1,15 @@
 """The one clinic that every system of the benchmark is given: people, licenses and busy times from one seed.
 
 Everyone works Monday to Friday from 9 to 17 at one place, in cells of twenty minutes of which a share is busy at
-random, for 28 days from a Monday. The first N of the 2,000 clinicians are the clinic of N. Outside of the 28 days
-nobody has a free time, so that "next available" has days to pass over.
+random, for five weeks from a Monday. The first N of the 2,000 clinicians are the clinic of N. Outside of the five weeks
+nobody has a free time, so that "next available" has days to pass over. Pages show seven days counted from today; the
+first four whole ones within the data are the 28 days of the benchmark.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,11 +29,12 @@ SPECIALTIES = tuple(f"specialty-{number}" for number in range(1, 11))
 # Everybody has the first specialty and one of the other nine.
 SPECIALTY = SPECIALTIES[0]
 JURISDICTION, ZONE = "CA", "America/Los_Angeles"
-DAYS, OPENS, CLOSES, STEP = 28, 9 * 60, 17 * 60, 20
+DAYS, OPENS, CLOSES, STEP = 35, 9 * 60, 17 * 60, 20
 CELLS = (CLOSES - OPENS) // STEP
 HALF_BUSY, NEARLY_FULL = 0.5, 0.95
-# More than 28 days may lie between today and the last day of the data.
+# No day of the data is further from today.
 HORIZON_DAYS = 45
+WEEKS = 4
 PLACE_ID = "6c0f4b9a-3d5e-4f17-8a52-0d9b7e1c2a34"
 
 
@@ -70,9 +73,13 @@ class Person:
 
 @dataclass(frozen=True)
 class Clinic:
-    first_on: date
+    today: date
     busy_share: float
     size: int = CLINICIANS
+
+    @property
+    def first_on(self) -> date:
+        return first_monday(self.today)
 
     @cached_property
     def days(self) -> tuple[date, ...]:
@@ -97,14 +104,24 @@ class Clinic:
         )
 
     def week(self, number: int) -> tuple[date, ...]:
-        """The five working days of one of the four weeks."""
-        return self.days[5 * number : 5 * number + 5]
+        """The working days of one of the four weeks, each of seven days counted from today as pages count them."""
+        first = self._first_week_on + timedelta(days=7 * number)
+        return tuple(day for day in self.days if first <= day < first + timedelta(days=7))
+
+    @property
+    def _first_week_on(self) -> date:
+        return self.today + timedelta(days=7 * math.ceil((self.first_on - self.today).days / 7))
+
+    @property
+    def horizon_days(self) -> int:
+        """How far ahead a visit must be bookable."""
+        return (self._first_week_on - self.today).days + 7 * WEEKS
 
 
-def busy_spans(clinic: Clinic, person: Person, today: date) -> Iterator[list[int]]:
-    """Pairs of minutes since the epoch, in order; days around the 28 are busy from end to end."""
+def busy_spans(clinic: Clinic, person: Person) -> Iterator[list[int]]:
+    """Pairs of minutes since the epoch, in order; days around the five weeks are busy from end to end."""
     for offset in range(-1, HORIZON_DAYS + 2):
-        day = today + timedelta(days=offset)
+        day = clinic.today + timedelta(days=offset)
         if day.weekday() > 4:
             continue
         if day not in clinic.days:
@@ -124,7 +141,7 @@ def busy_spans(clinic: Clinic, person: Person, today: date) -> Iterator[list[int
             yield span
 
 
-def write_roster(clinic: Clinic, today: date, path: Path) -> None:
+def write_roster(clinic: Clinic, path: Path) -> None:
     """What the sandbox takes with ``--roster``."""
     place = {"key": 1, "id": PLACE_ID, "name": "Bench Clinic", "zone": ZONE, "state": JURISDICTION}
     staff = [
@@ -137,7 +154,7 @@ def write_roster(clinic: Clinic, today: date, path: Path) -> None:
             "states": person.states,
             "place": 1,
             "hours": [["MTWRF", "09:00", "17:00"]],
-            "busy": list(busy_spans(clinic, person, today)),
+            "busy": list(busy_spans(clinic, person)),
         }
         for person in clinic.people
     ]
@@ -152,6 +169,7 @@ def seeds(clinic: Clinic) -> dict[str, Any]:
         "jurisdiction": JURISDICTION,
         "place_id": PLACE_ID,
         "specialties": SPECIALTIES,
+        "horizon_days": clinic.horizon_days,
         "days": [day.isoformat() for day in clinic.days],
         "opens": OPENS,
         "closes": CLOSES,

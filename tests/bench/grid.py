@@ -6,16 +6,18 @@ Which addresses make up a week is told here and nowhere else: ``VIEW`` is the on
 from __future__ import annotations
 
 import gzip
+import math
 import re
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from http.client import HTTPConnection
 from itertools import count
 
 from tests.rig.processes import LOOPBACK
 
-from .data import Clinic
+from .data import WEEKS, Clinic
 from .oracle import Answer, Oracle, Wrong, by_clinician_day, require
 
 # "week": one page has the week of up to 20 clinicians. "day": one page has one day, of everybody.
@@ -30,26 +32,23 @@ _BUTTON = re.compile(rb"<button\b[^>]*\bname=\"?slot\b[^>]*>")
 _VALUE = re.compile(rb"\bvalue=\"?(\d+)\.(\d+)\.")
 
 
-def week_pages(monday: date, page: int = 1) -> list[str]:
+def week_pages(week: Sequence[date], page: int = 1) -> list[str]:
     """The addresses that together show one week of one page's clinicians."""
     if VIEW == "week":
         turn = f"&page={page}" if page > 1 else ""
-        return [f"{PATH}?modality=video&view=week&day={monday.isoformat()}{turn}"]
-    days = (monday + timedelta(days=number) for number in range(5))
-    return [f"{PATH}?modality=video&day={day.isoformat()}" for day in days]
+        return [f"{PATH}?modality=video&view=week&day={week[0].isoformat()}{turn}"]
+    return [f"{PATH}?modality=video&day={day.isoformat()}" for day in week]
 
 
 def four_weeks(clinic: Clinic) -> list[str]:
     """28 days of the first page's clinicians: four weeks, one after another."""
-    return [path for week in range(4) for path in week_pages(clinic.week(week)[0])]
+    return [path for number in range(WEEKS) for path in week_pages(clinic.week(number))]
 
 
 def everything(clinic: Clinic, size: int) -> list[str]:
     """Every free time of ``size`` clinicians in the first week."""
-    monday = clinic.days[0]
-    if VIEW == "day":
-        return week_pages(monday)
-    return [path for page in range(1, -(-size // PAGE_OF) + 1) for path in week_pages(monday, page)]
+    pages = range(1, math.ceil(size / PAGE_OF) + 1) if VIEW == "week" else [1]
+    return [path for page in pages for path in week_pages(clinic.week(0), page)]
 
 
 def next_available() -> str:
@@ -163,8 +162,6 @@ def until_whole(
     seconds: float,
 ) -> int:
     """Ask for pages as a waiting browser would until all are whole; how often that took. ``Wrong`` after ``seconds``."""
-    import time
-
     ends = time.monotonic() + seconds
     waiting = dict(paths_by_days)
     for turn in count(1):

@@ -116,14 +116,21 @@ def _cell(row: Summary, figure: str, decimals: int) -> str:
 
 
 def _special(rows: dict[Name, Summary]) -> list[str]:
-    """Rows with figures of their own: one line each figure."""
-    body = []
-    for (_, size, what, condition), row in rows.items():
-        mark = "~" if row.is_noisy else ""
-        for figure, value in row.median.items():
-            spread = f"({row.least[figure]:,.1f}-{row.most[figure]:,.1f})" if row.runs > 1 else ""
-            body.append([size, what, condition, figure, f"{mark}{value:,.1f}", spread])
-    return _grid([["clinicians", "what", "condition", "figure", "median", "least-most"], *body])
+    """Rows with figures of their own, each a column."""
+    figures = list(dict.fromkeys(figure for row in rows.values() for figure in row.median))
+    heads = ["clinicians", "what", "condition", *(figure.replace("_", " ") for figure in figures), "runs"]
+    body = [
+        [
+            *name[1:],
+            *(
+                f"{row.median[each]:,.1f}".removesuffix(".0") if each in row.median else ""
+                for each in figures
+            ),
+            f"{'~' if row.is_noisy else ''}{row.runs}",
+        ]
+        for name, row in rows.items()
+    ]
+    return _grid([heads, *body])
 
 
 def _grid(rows: list[list[str]]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 from tests.rig.sandbox import SandboxControl
 
@@ -15,15 +15,10 @@ from . import data, grid, load
 from .figures import Figures
 from .oracle import Oracle
 from .systems import Floor, Ground, Peer, PortalUnderTest
+from .usage import cpu_seconds
 
 # The EHR's answer is delayed by so much, besides its own time.
 DELAYS_MS = (0, 50, 200)
-
-
-class Metered(Protocol):
-    """A server whose cost can be read: CPU by part, and statements."""
-
-    def cpu(self) -> dict[str, float]: ...
 
 
 @dataclass
@@ -37,6 +32,7 @@ class Scene:
     floor: Floor | None = None
     # Long enough for many rounds, short enough for many runs.
     seconds: float = 1.0
+    crowds: tuple[int, ...] = (1, 8, 32)
 
     @cached_property
     def name(self) -> str:
@@ -67,17 +63,13 @@ class Scene:
     def warm(self, seconds: float = 120) -> None:
         """Have the four weeks of the first page, and all pages of the first week, on the board; each whole."""
         browser = grid.Browser(self.portal.port, self.visitors[0])
-        weeks = {
-            self.clinic.week(number): grid.week_pages(self.clinic.week(number)[0]) for number in range(4)
-        }
+        weeks = {self.clinic.week(number): grid.week_pages(self.clinic.week(number)) for number in range(4)}
         grid.until_whole(browser, self.portal.schedules, self.oracle, self.size, weeks, seconds)
         browser.close()
 
     def meters(self) -> Figures:
         found = {f"{name}_cpu": value for name, value in self.portal.cpu().items()}
         assert self.base.postgres.child is not None
-        from .usage import cpu_seconds
-
         return found | {
             "postgres_cpu": cpu_seconds(self.base.postgres.child.pid),
             "redis_cpu": cpu_seconds(self.base.redis.child.pid),
@@ -113,7 +105,6 @@ def per_round(spent: Figures, rounds: int) -> Figures:
 
 def metered_elsewhere(server: Floor | Peer, base: Ground, act: Callable[[], load.Outcome]) -> Figures:
     """Figures of a load on the floor or the peer."""
-    from .usage import cpu_seconds
 
     def meters() -> Figures:
         assert base.postgres.child is not None

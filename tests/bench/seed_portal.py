@@ -37,8 +37,6 @@ from booking.models import (  # noqa: E402
 from booking.scheduling.terms import Modality  # noqa: E402
 from booking.web import draft as drafts  # noqa: E402
 
-from .data import HORIZON_DAYS  # noqa: E402
-
 AT_ONCE = 500
 # By length in minutes: the codes that the sandbox knows for such a visit.
 REASONS = {20: "BP", 40: "PHYS"}
@@ -59,7 +57,7 @@ def write_clinic(clinic: dict[str, Any]) -> list[int]:
         time_zone=clinic["zone"],
     )
     SchedulingPolicy.current()
-    SchedulingPolicy.objects.update(lead_minutes=0, horizon_days=HORIZON_DAYS - 5)
+    SchedulingPolicy.objects.update(lead_minutes=0, horizon_days=clinic["horizon_days"])
     for minutes, code in REASONS.items():
         reason = VisitReasonRecord.objects.create(
             code=f"visit-{minutes}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,26 +14,34 @@ from .figures import Sample, Series, Stopwatch, percentile
 from .oracle import Oracle, Wrong, by_clinician_day, differences, require
 from .usage import cpu_seconds, memory_bytes, tree
 
-MONDAY = date(2026, 11, 30)
+TODAY, MONDAY = date(2026, 11, 25), date(2026, 11, 30)
 
 
 @pytest.fixture(scope="module")
 def clinic() -> Clinic:
-    return Clinic(MONDAY, HALF_BUSY, size=40)
+    return Clinic(TODAY, HALF_BUSY, size=40)
 
 
 def test_the_data_are_the_same_each_time_and_a_smaller_clinic_is_the_beginning_of_a_larger(
     clinic: Clinic,
 ) -> None:
-    assert Clinic(MONDAY, HALF_BUSY, size=3).people == clinic.people[:3]
-    assert len(clinic.days) == 20
-    assert clinic.week(3)[-1] == date(2026, 12, 25)
+    assert Clinic(TODAY, HALF_BUSY, size=3).people == clinic.people[:3]
+    assert (len(clinic.days), clinic.days[0]) == (25, MONDAY)
     assert all("CA" in person.states and 1 <= len(person.states) <= 5 for person in clinic.people)
+
+
+@pytest.mark.parametrize("today", [date(2026, 11, 25 + number) for number in range(6)])
+def test_four_whole_weeks_counted_from_today_lie_within_the_data(today: date) -> None:
+    clinic = Clinic(today, HALF_BUSY, size=1)
+    for number in range(4):
+        assert len(clinic.week(number)) == 5
+    assert {(day - today).days // 7 for day in clinic.week(0)} == {clinic.horizon_days // 7 - 4}
+    assert max(clinic.days) <= today + timedelta(days=43)
 
 
 @pytest.mark.parametrize(("share", "least", "most"), [(HALF_BUSY, 0.47, 0.53), (NEARLY_FULL, 0.93, 0.97)])
 def test_about_the_share_that_was_asked_for_is_busy(share: float, least: float, most: float) -> None:
-    cells = [cell for person in Clinic(MONDAY, share, size=40).people for day in person.busy for cell in day]
+    cells = [cell for person in Clinic(TODAY, share, size=40).people for day in person.busy for cell in day]
     assert least < sum(cells) / len(cells) < most
 
 
@@ -73,7 +81,7 @@ def test_an_answer_that_misses_or_adds_one_time_is_caught(clinic: Clinic) -> Non
 
 
 def test_the_roster_leaves_free_what_the_oracle_says(clinic: Clinic, tmp_path: Path) -> None:
-    write_roster(clinic, date(2026, 11, 25), tmp_path / "roster.json")
+    write_roster(clinic, tmp_path / "roster.json")
     entry = json.loads((tmp_path / "roster.json").read_text())["staff"][0]
     oracle = Oracle(clinic, 20)
     minutes = {minute for start, end in entry["busy"] for minute in range(start, end)}
@@ -87,8 +95,6 @@ def test_the_roster_leaves_free_what_the_oracle_says(clinic: Clinic, tmp_path: P
 
 
 def _working_days_outside(clinic: Clinic) -> int:
-    from datetime import timedelta
-
     every = (date(2026, 11, 24) + timedelta(days=number) for number in range(48))
     return sum(day.weekday() < 5 and day not in clinic.days for day in every)
 

@@ -40,7 +40,7 @@ def asks(scene: Scene, slot: str, number: int) -> list[load.Ask]:
         "sex": "female",
     }
     return [
-        load.Ask(grid.week_pages(scene.clinic.days[0])[0]),
+        load.Ask(grid.week_pages(scene.clinic.week(0))[0]),
         load.Ask(grid.PATH, "POST", body=urlencode({"slot": slot}), status=302),
         load.Ask(None, status=302),
         load.Ask(None),

@@ -41,7 +41,7 @@ def first_times(scene: Scene, browser: grid.Browser, headers: Mapping[str, str])
     before, began = scene.meters(), time.perf_counter()
     shown: list[tuple[float, grid.Shown, Figures]] = []
     for days in weeks:
-        bodies = browser.pages(grid.week_pages(days[0]), headers)
+        bodies = browser.pages(grid.week_pages(days), headers)
         took = (time.perf_counter() - began) * 1000
         shown.append((took, scene.shown(bodies, days), scene.meters()))
     return {
@@ -95,7 +95,7 @@ def cold_process(scene: Scene, watch: Stopwatch) -> None:
         for browser in fresh_connections(scene):
             calibration = watch.quiet()
             before, began = scene.meters(), time.perf_counter()
-            bodies = browser.pages(grid.week_pages(days[0]))
+            bodies = browser.pages(grid.week_pages(days))
             milliseconds = (time.perf_counter() - began) * 1000
             after = scene.meters()
             grid.require_page(scene.shown(bodies, days), f"a fresh process at {scene.name}")

@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.rig.processes import accepts_tcp, free_port, running
@@ -13,22 +14,24 @@ from tests.rig.processes import accepts_tcp, free_port, running
 from .. import grid, load
 from ..figures import Figures, Stopwatch
 from ..scene import Scene, per_round
-from ..systems import Served
 from ..usage import cpu_seconds
 
 _FILES = re.compile(r'<(?:link|script)\b[^>]*?\b(?:href|src)="([^"]+\.(css|js|mjs)(?:\?[^"]*)?)"')
 
 
-def weight(server: Served, path: str, headers: dict[str, str]) -> Figures:
-    """Bytes of a page and of the style sheets and scripts it names itself, plain and as gzip -6, and how many files."""
-    browser = grid.Browser(server.port, {**headers, "Accept-Encoding": "identity"})
-    page = browser.get(path)
+def weight(page: bytes, read: Callable[[str], bytes]) -> Figures:
+    """Bytes of a page and of the style sheets and scripts it names itself, plain and as gzip -6, and how many files.
+
+    ``files_elsewhere`` are those it has from other hosts, which are counted and not weighed.
+    """
     kinds: dict[str, list[bytes]] = {"html": [page], "css": [], "js": []}
+    elsewhere = 0
     for address, kind in dict(_FILES.findall(page.decode())).items():
-        if address.startswith("/"):
-            kinds["js" if kind == "mjs" else kind].append(browser.get(address))
-    browser.close()
-    found = {"files": float(sum(map(len, kinds.values())))}
+        if address.startswith(("http", "//")):
+            elsewhere += 1
+        else:
+            kinds["js" if kind == "mjs" else kind].append(read(address))
+    found = {"files": float(sum(map(len, kinds.values()))), "files_elsewhere": float(elsewhere)}
     for kind, bodies in kinds.items():
         found[f"{kind}_bytes"] = float(sum(map(len, bodies)))
         found[f"{kind}_gzip_bytes"] = float(sum(len(gzip.compress(body, 6)) for body in bodies))
@@ -37,14 +40,22 @@ def weight(server: Served, path: str, headers: dict[str, str]) -> Figures:
 
 
 def weights(scene: Scene, watch: Stopwatch) -> None:
-    path = grid.week_pages(scene.clinic.days[0])[0]
-    ours = scene.visitors[0]
+    (path, *_) = grid.week_pages(scene.clinic.week(0))
+    browser = grid.Browser(scene.portal.port, {**scene.visitors[0], "Accept-Encoding": "identity"})
     rows = {
-        "ours: page": weight(scene.portal, path, ours),
-        "ours: part": weight(scene.portal, path, {**ours, **grid.HTMX}),
+        "ours: page": weight(browser.get(path), browser.get),
+        "ours: part": weight(browser.get(path, grid.HTMX), browser.get),
     }
+    browser.close()
     if scene.peer is not None:
-        rows["peer: its page"] = weight(scene.peer, scene.peer.page, {})
+        peer = scene.peer
+        browser = grid.Browser(peer.port, {})
+        # Its users have a server in front for these.
+        rows["peer: its page"] = weight(
+            browser.get(peer.page),
+            lambda address: (peer.static / address.removeprefix("/static/")).read_bytes(),
+        )
+        browser.close()
     for what, figures in rows.items():
         watch.note(("bytes", scene.name, what, ""), figures, watch.best_ms)
     watch.note(("memory", scene.name, "ours", "after the warm pages"), scene.portal.memory(), watch.best_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from urllib.parse import parse_qs
 
 from .. import grid, load
@@ -16,7 +17,7 @@ DELAY_MS = 50
 def cold_grid(scene: Scene, watch: Stopwatch) -> None:
     """A hundred visitors ask for the same week at the same moment, with nothing on the board, and again twice."""
     scene.delay(DELAY_MS)
-    paths = grid.week_pages(scene.clinic.days[0])
+    paths = grid.week_pages(scene.clinic.week(0))
 
     def act() -> Figures:
         scene.settle()
@@ -39,8 +40,6 @@ def cold_grid(scene: Scene, watch: Stopwatch) -> None:
 
 def _searches(asked: dict[str, int]) -> Figures:
     """How many Slot searches there were, how many were one asked before, and how often a schedule's day was fetched."""
-    from datetime import date, timedelta
-
     days: dict[tuple[str, str, date], int] = {}
     for query, number in asked.items():
         fields = {name: values[0] for name, values in parse_qs(query).items()}
@@ -61,7 +60,7 @@ def visitor_minutes(scene: Scene, watch: Stopwatch, seconds: float) -> None:
     """Visitors who look at the week every three seconds while the board is kept fresh: EHR calls by visitor-minute."""
     scene.delay(DELAY_MS)
     scene.warm()
-    paths = grid.week_pages(scene.clinic.days[0])
+    paths = grid.week_pages(scene.clinic.week(0))
 
     def act() -> Figures:
         crowd = [load.Visitor([load.Ask(path) for path in paths], each) for each in scene.visitors[:LOOKING]]

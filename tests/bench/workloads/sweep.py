@@ -6,7 +6,8 @@ The peer has no grid: its endpoint answers for one clinician and one day, so the
 from __future__ import annotations
 
 import json
-from datetime import datetime
+import time
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from .. import grid, load
@@ -58,10 +59,8 @@ def our_pages(scene: Scene, htmx: bool) -> Figures:
 def peer_calls(scene: Scene) -> Figures:
     peer = scene.peer
     assert peer is not None
-    days = [day for week in [scene.clinic.week(0)] for day in week]
+    days = scene.clinic.week(0)
     # Seven days a clinician, as in our week: the weekend is asked for as well.
-    from datetime import timedelta
-
     all_days = [days[0] + timedelta(days=number) for number in range(7)]
     paths = [
         f"/appointment/ajax/available_slots/?selected_date={day}&staff_member={staff}&service_id={peer.service}"
@@ -116,8 +115,6 @@ def every_time(scene: Scene, watch: Stopwatch) -> None:
 
 
 def _until_everything(scene: Scene, browser: grid.Browser, paths: list[str]) -> None:
-    import time
-
     for attempt in range(40):
         try:
             grid.require_everything(browser.pages(paths), scene.portal.schedules, scene.oracle, scene.size)

@@ -10,7 +10,6 @@ from ..scene import Scene, metered_elsewhere
 from ..systems import Floor
 
 WORKLOAD = "warm"
-CROWDS = (1, 8, 32)
 GZIP = {"Host": "localhost", "X-Forwarded-Proto": "https", "Accept-Encoding": "gzip"}
 
 
@@ -40,7 +39,7 @@ def prepare(scene: Scene) -> None:
     scene.delay(0)
     scene.warm()
     browser = grid.Browser(scene.portal.port, {**scene.visitors[0], "Accept-Encoding": "identity"})
-    first = grid.week_pages(scene.clinic.days[0])
+    first = grid.week_pages(scene.clinic.week(0))
     pages, parts = browser.pages(first), browser.pages(first, grid.HTMX)
     browser.close()
     for bodies, who in ((pages, "page"), (parts, "part")):
@@ -51,8 +50,8 @@ def prepare(scene: Scene) -> None:
 
 def warm(scene: Scene, watch: Stopwatch) -> None:
     prepare(scene)
-    first, all_weeks = grid.week_pages(scene.clinic.days[0]), grid.four_weeks(scene.clinic)
-    for count in CROWDS:
+    first, all_weeks = grid.week_pages(scene.clinic.week(0)), grid.four_weeks(scene.clinic)
+    for count in scene.crowds:
         acts: dict[str, Callable[[], Figures]] = {
             "page, 7 days": ours(scene, count, first),
             "part, 7 days": ours(scene, count, first, grid.HTMX),
@@ -85,6 +84,6 @@ def next_available(scene: Scene, watch: Stopwatch) -> None:
     watch.take(
         {
             ("next", scene.name, "page, next available", f"c={count}"): ours(scene, count, [path])
-            for count in (1, 8)
+            for count in scene.crowds[:2]
         }
     )
