@@ -1,6 +1,24 @@
 import os
+from threading import Thread
 
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 application = get_wsgi_application()
+
+
+def _make_ready() -> None:
+    """Read the clinic's rules before the first visitor asks; without a database the first page reads them."""
+    from django.db import Error, connections
+
+    from booking.flows import clinic_rules
+
+    try:
+        clinic_rules.current()
+    except Error:
+        pass
+    finally:
+        connections.close_all()
+
+
+Thread(target=_make_ready, name="make-ready", daemon=True).start()

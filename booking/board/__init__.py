@@ -50,7 +50,7 @@ def read(wants: Sequence[Want], *, deadline_seconds: float) -> BoardView:
     known = Known(wants, time.time())
     if lacking := known.unsettled():
         most = fetching.weeks_per_search()
-        asked = [window for want in lacking for window in windows(want.line, known.lacks(want), most)]
+        asked = [window for each in lacking for window in windows(each.want.line, each.lacks(), most)]
         wait(fetching.submit(asked, ends=ends), timeout=max(0.0, ends - time.monotonic()))
         known = Known(wants, time.time())
         # Another process may be fetching the same windows: its answer is as good as ours.
@@ -62,12 +62,12 @@ def read(wants: Sequence[Want], *, deadline_seconds: float) -> BoardView:
 
 
 def _refresh_aged(known: Known) -> None:
-    aged = [(want, weeks) for want in known.wants if (weeks := known.has_aged(want))]
+    aged = [(each, weeks) for each in known.judged if (weeks := each.aged(known.fresh_after))]
     if not aged or known.has_failed(aged[0][0]):
         return
-    aged.sort(key=lambda each: min(reading.read_at for reading in known.weeks(each[0])))
+    aged.sort(key=lambda found: found[0].read_at)
     most = fetching.weeks_per_search()
-    asked = [window for want, weeks in aged[:OLD_AT_ONCE] for window in windows(want.line, weeks, most)]
+    asked = [window for each, weeks in aged[:OLD_AT_ONCE] for window in windows(each.want.line, weeks, most)]
     fetching.submit(asked[:OLD_AT_ONCE], ends=time.monotonic())
 
 

@@ -126,11 +126,10 @@ def _due(wants: Sequence[Want], older_than: float) -> list[Window]:
     known = Known(wants, time.time())
     most = fetching.weeks_per_search()
     ages: dict[Window, float] = {}
-    for want in wants:
-        weeks = sorted({*known.lacks(want), *known.aged(want, older_than)})
-        if not weeks or known.has_failed(want):
+    for judged in known.judged:
+        weeks = sorted({*judged.lacks(), *judged.aged(known.now - older_than)})
+        if not weeks or known.has_failed(judged):
             continue
-        oldest = min(reading.read_at for reading in known.weeks(want))
-        for window in windows(want.line, weeks, most):
-            ages[window] = min(oldest, ages.get(window, oldest))
+        for window in windows(judged.want.line, weeks, most):
+            ages[window] = min(judged.read_at, ages.get(window, judged.read_at))
     return sorted(ages, key=lambda window: ages[window])

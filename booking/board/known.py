@@ -32,78 +32,90 @@ class BoardView:
     until: float = 0.0
 
 
-class Known:
-    """What this process knows of some wants, judged at one instant."""
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A want with the readings of its weeks; one too old to be shown counts as none."""
 
-    def __init__(self, wants: Sequence[Want], now: float) -> None:
-        self.wants, self.now = wants, now
-        self.number = mirror.sync()
-        self._readings = mirror.readings(key for want in wants for key in want.keys)
-        self._stale = mirror.stale_since(key for want in wants for key in want.stale_keys)
-        self._is_away: bool | None = None
-        self._kept_after = now - settings.GRID_KEEP_SECONDS
+    want: Want
+    readings: list[Reading]
+    marked_at: float
+    failed_at: float
 
-    def weeks(self, want: Want) -> list[Reading]:
-        """The readings of a want's weeks; one too old to be shown counts as none."""
-        found = (self._readings[key] for key in want.keys)
-        return [each if each.read_at >= self._kept_after else NEVER for each in found]
+    @property
+    def read_at(self) -> float:
+        """When its oldest week was read; 0 when one never was."""
+        return min(reading.read_at for reading in self.readings)
 
-    def marked_at(self, want: Want) -> float:
-        return max(self._stale[key] for key in want.stale_keys)
-
-    def lacks(self, want: Want) -> list[int]:
+    def lacks(self) -> list[int]:
         """Weeks never read, or seen to differ since: a page waits for these."""
-        marked_at = self.marked_at(want)
+        least = max(self.marked_at, 1.0)
         return [
             week
-            for week, reading in zip(want.weeks, self.weeks(want), strict=True)
-            if reading.read_at == 0.0 or reading.read_at < marked_at
+            for week, reading in zip(self.want.weeks, self.readings, strict=True)
+            if reading.read_at < least
         ]
 
-    def aged(self, want: Want, seconds: float) -> list[int]:
+    def aged(self, read_before: float) -> list[int]:
         """Weeks whose reading is older than that."""
         return [
             week
-            for week, reading in zip(want.weeks, self.weeks(want), strict=True)
-            if 0.0 < reading.read_at < self.now - seconds
+            for week, reading in zip(self.want.weeks, self.readings, strict=True)
+            if 0.0 < reading.read_at < read_before
         ]
 
-    def has_aged(self, want: Want) -> list[int]:
-        return self.aged(want, settings.GRID_FRESH_SECONDS)
 
-    def has_failed(self, want: Want) -> bool:
-        failed_after = self.now - fetching.FAILURE_SECONDS
-        if any(self._readings[key].failed_at > failed_after for key in want.keys):
+class Known:
+    """What this process knows of some wants, judged at one instant (seconds since 1970)."""
+
+    def __init__(self, wants: Sequence[Want], now: float) -> None:
+        self.now = now
+        self.fresh_after = now - settings.GRID_FRESH_SECONDS
+        self.number = mirror.sync()
+        readings = mirror.readings(key for want in wants for key in want.keys)
+        stale = mirror.stale_since(key for want in wants for key in want.stale_keys)
+        self.judged = [self._judge(want, readings, stale) for want in wants]
+        self._is_away: bool | None = None
+
+    def _judge(self, want: Want, readings: dict[str, Reading], stale: dict[str, float]) -> Judged:
+        kept_after = self.now - settings.GRID_KEEP_SECONDS
+        found = [readings[key] for key in want.keys]
+        return Judged(
+            want,
+            [each if each.read_at >= kept_after else NEVER for each in found],
+            marked_at=max([stale[key] for key in want.stale_keys]),
+            failed_at=max([each.failed_at for each in found]),
+        )
+
+    def has_failed(self, judged: Judged) -> bool:
+        if judged.failed_at > self.now - fetching.FAILURE_SECONDS:
             return True
         if self._is_away is None:
             self._is_away = fetching.is_away()
         return self._is_away
 
-    def unsettled(self) -> list[Want]:
-        return [want for want in self.wants if self.lacks(want) and not self.has_failed(want)]
+    def unsettled(self) -> list[Judged]:
+        return [each for each in self.judged if each.lacks() and not self.has_failed(each)]
 
     def view(self) -> BoardView:
         starts: dict[str, array[int]] = {}
         oldest = until = float("inf")
         pending = unreachable = 0
         is_stale = False
-        for want in self.wants:
-            readings = self.weeks(want)
-            known = [each for each in readings if each.read_at]
+        for judged in self.judged:
+            known = [reading for reading in judged.readings if reading.read_at]
+            ref = judged.want.line.schedule_ref
             for reading in known:
                 oldest = min(oldest, reading.read_at)
-                found = starts.get(want.line.schedule_ref)
-                starts[want.line.schedule_ref] = reading.starts if found is None else found + reading.starts
-            is_fresh = not self.lacks(want) and not self.has_aged(want)
-            if is_fresh:
-                until = min(until, *(each.read_at for each in readings))
-            elif self.has_failed(want):
+                starts[ref] = starts[ref] + reading.starts if ref in starts else reading.starts
+            if judged.read_at >= max(self.fresh_after, judged.marked_at):
+                until = min(until, judged.read_at)
+            elif self.has_failed(judged):
                 until = 0.0
                 unreachable += not known
                 is_stale = is_stale or bool(known)
             else:
                 until = 0.0
-                pending += bool(self.lacks(want))
+                pending += bool(judged.lacks())
         return BoardView(
             starts=starts,
             read_at=None if oldest == float("inf") else datetime.fromtimestamp(oldest, UTC),

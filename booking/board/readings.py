@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from django.conf import settings
 
@@ -29,7 +29,7 @@ def monday_of(week: int) -> date:
     return date.fromordinal(week * 7 + 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Line:
     """Free times of one schedule for visits of one length and type. ``zone`` is the schedule's own."""
 
@@ -38,13 +38,10 @@ class Line:
     minutes: int
     appointment_type: Coding
 
-    @property
+    @cached_property
     def key(self) -> str:
-        return _line_key(settings.EHR_BASE_URL, self.schedule_ref, self.minutes, self.type_words)
-
-    @property
-    def type_words(self) -> str:
-        return f"{self.appointment_type.system}|{self.appointment_type.code}"
+        kind = self.appointment_type
+        return _line_key(settings.EHR_BASE_URL, self.schedule_ref, self.minutes, f"{kind.system}|{kind.code}")
 
 
 @lru_cache(maxsize=100_000)
@@ -65,7 +62,7 @@ def _stale_key(ehr: str, schedule_ref: str, week: int | None) -> str:
     return f"board:stale:{digest}:{'' if week is None else week}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Want:
     """Free times of one schedule on practice-local days ``first_on`` to ``last_on``, both included."""
 
@@ -73,16 +70,16 @@ class Want:
     first_on: date
     last_on: date
 
-    @property
+    @cached_property
     def weeks(self) -> range:
         return range(week_of(self.first_on), week_of(self.last_on) + 1)
 
-    @property
+    @cached_property
     def keys(self) -> list[str]:
         key = self.line.key
         return [f"{key}:{week}" for week in self.weeks]
 
-    @property
+    @cached_property
     def stale_keys(self) -> list[str]:
         ref = self.line.schedule_ref
         return [stale_key(ref), *(stale_key(ref, week) for week in self.weeks)]

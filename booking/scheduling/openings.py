@@ -95,7 +95,8 @@ class Openings:
         mine = self.by_clinician.get(clinician_id)
         return Openings((mine,) if mine else (), self.zone, self.until)
 
-    def _answer(self, question: Hashable, work: Callable[[], Answer]) -> Answer:
+    def remember(self, question: Hashable, work: Callable[[], Answer]) -> Answer:
+        """What was made of these before, for the same question; else what ``work`` makes of them."""
         if question not in self._answers:
             self._answers[question] = work()
         found: Answer = self._answers[question]
@@ -103,7 +104,7 @@ class Openings:
 
     def counts(self, spans: Spans) -> list[int]:
         """How many times each span has."""
-        return self._answer(("counts", spans), lambda: self._count(spans))
+        return self.remember(("counts", spans), lambda: self._count(spans))
 
     def _count(self, spans: Spans) -> list[int]:
         totals = [0] * len(spans)
@@ -119,7 +120,7 @@ class Openings:
 
     def on(self, spans: Spans) -> list[Opening]:
         """Those with a time in any of these spans, by their first one, then by name."""
-        return self._answer(("on", spans), lambda: self._on(spans))
+        return self.remember(("on", spans), lambda: self._on(spans))
 
     def _on(self, spans: Spans) -> list[Opening]:
         firsts = []
@@ -143,7 +144,7 @@ class Openings:
 
     def soonest(self, count: int, spans: Spans) -> list[Offer]:
         """The first in these spans, in order of start, then clinician."""
-        return self._answer(("soonest", count, spans), lambda: self._soonest(count, spans))
+        return self.remember(("soonest", count, spans), lambda: self._soonest(count, spans))
 
     def _soonest(self, count: int, spans: Spans) -> list[Offer]:
         found: list[Offer] = []

@@ -29,6 +29,9 @@ from .presenters import (
     DayTab,
     EmptyTimes,
     FilterChoice,
+    GridBody,
+    GridFilters,
+    GridPieces,
     Notice,
     TimeChoice,
     TimeList,
@@ -37,6 +40,7 @@ from .presenters import (
 from .slot_markup import slot_buttons
 
 SHOWN_PER_PART = 6
+SHOWN_PER_DAY = 4
 SOONEST = 3
 CLINICIANS_PER_PAGE = 20
 WEEK = "week"
@@ -119,40 +123,57 @@ class GridPresenter:
 
     def grid(
         self,
+        pieces: GridPieces,
         *,
-        modalities: Sequence[Modality],
         look_again_seconds: int,
-        later: Times | None = None,
         notice: Notice | None = None,
         alternatives: Sequence[Offer] = (),
     ) -> TimesGrid:
-        block = self.times.block
         return TimesGrid(
-            url=self.path,
             zone_words=f"{self.zone_words} time",
             freshness_words=self.freshness(),
-            day_heading=self._heading(),
-            soonest=tuple(self._tile(offer) for offer in self._soonest()),
-            days=tuple(self._tab(day) for day in block.days),
-            clinicians=tuple(self._clinician(opening) for opening in self.shown),
-            modalities=tuple(self._modality(each) for each in modalities) if len(modalities) > 1 else (),
-            parts_of_day=tuple(self._part(each) for each in PARTS_OF_DAY),
-            clinician_choices=self._clinician_choices(),
-            earlier_days_url=self._day_url(block.first_on - timedelta(days=1)) if block.number else "",
-            later_days_url="" if block.is_last else self._day_url(block.last_on + timedelta(days=1)),
             waiting_words=self._waiting(),
+            is_stale=self.times.is_stale,
             refresh_url=self.filters.url(self.path),
             look_again_seconds=look_again_seconds,
+            pieces=pieces,
+            notice=notice,
+            alternatives=tuple(self._tile(offer) for offer in alternatives),
+        )
+
+    def choices(self, modalities: Sequence[Modality]) -> GridFilters:
+        return GridFilters(
+            modalities=tuple(self._modality(each) for each in modalities) if len(modalities) > 1 else (),
             views=self._views(),
+            parts_of_day=tuple(self._part(each) for each in PARTS_OF_DAY),
+            clinician_choices=self._clinician_choices(),
+        )
+
+    def body(self, *, later: Times | None = None, has_alternatives: bool = False) -> GridBody:
+        block = self.times.block
+        return GridBody(
+            zone_words=f"{self.zone_words} time",
+            day_heading=self._heading(),
+            soonest=() if has_alternatives else tuple(self._tile(offer) for offer in self._soonest()),
+            days=tuple(self._tab(day) for day in block.days),
+            clinicians=tuple(self._clinician(opening) for opening in self.shown),
             is_week=self.is_week,
+            earlier_days_url=self._day_url(block.first_on - timedelta(days=1)) if block.number else "",
+            later_days_url="" if block.is_last else self._day_url(block.last_on + timedelta(days=1)),
             people_words=self._people_words(),
             earlier_people=self._people_link(self.page - 1, "previous"),
             later_people=self._people_link(self.page + 1, "next"),
             empty=self._empty(later),
-            notice=notice,
-            alternatives=tuple(self._tile(offer) for offer in alternatives),
-            is_stale=self.times.is_stale,
+            is_waiting=bool(self.times.pending),
         )
+
+    def say(self, body: GridBody) -> str:
+        """What a screen reader is told when this has come in."""
+        if body.empty:
+            return body.empty.heading
+        if self.is_week:
+            return f"{body.day_heading}, {plural(sum(self.counts.values()), 'time')}"
+        return next(day.label for day in body.days if day.is_on)
 
     def freshness(self) -> str:
         read_at = self.times.read_at
@@ -276,7 +297,7 @@ class GridPresenter:
             details.append(" and ".join(sorted(names)))
         stands_on = opening.offer(indices[0], self.times.openings.zone).license
         return ClinicianTimes(
-            id=clinician.id,
+            id=str(clinician.id),
             name=card.name,
             initials=card.initials,
             photo_url=card.photo_url,
@@ -295,10 +316,11 @@ class GridPresenter:
         ]
 
     def _week_lists(self, opening: Opening) -> list[TimeList]:
+        """All days, those without a time too, so that days stand under each other; but none that nobody has times on."""
         return [
             self._list(short_date_words(day), opening, span, day)
             for day, span in zip(self.times.bounds.days, self.spans, strict=True)
-            if opening.between(*span)
+            if self.counts[day]
         ]
 
     def _list(self, name: str, opening: Opening, span: tuple[int, int], day: date) -> TimeList:
@@ -310,12 +332,13 @@ class GridPresenter:
                 opening, some, modality=self.filters.modality, zone=self.zone, said_after=said_after
             )
 
+        shown = SHOWN_PER_DAY if self.is_week else SHOWN_PER_PART
         # One time alone is not worth folding away.
-        shown = len(indices) if len(indices) <= SHOWN_PER_PART + 1 else SHOWN_PER_PART
-        more = indices[shown:]
-        if not more:
+        if len(indices) <= shown + 1:
             return TimeList(name, buttons(indices))
-        return TimeList(name, buttons(indices[:shown]), buttons(more), f"{len(more)} more times")
+        more = indices[shown:]
+        words = f"{len(more)} more" if self.is_week else f"{len(more)} more times"
+        return TimeList(name, buttons(indices[:shown]), buttons(more), words)
 
     def _empty(self, later: Times | None) -> EmptyTimes | None:
         if self.people or self.times.pending:

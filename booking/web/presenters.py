@@ -109,7 +109,7 @@ class TimeList:
 
 @dataclass(frozen=True, slots=True)
 class ClinicianTimes:
-    id: int
+    id: str
     name: str
     initials: str
     photo_url: str
@@ -140,36 +140,59 @@ class EmptyTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class TimesGrid:
-    """Everything the page of times shows for one day or week, one modality and the filters that are on.
+class GridFilters:
+    """``views`` are one day or the whole week."""
 
-    ``waiting_words`` is empty when every clinician's times are in; otherwise htmx asks ``refresh_url`` again.
-    """
+    modalities: tuple[FilterChoice, ...]
+    views: tuple[FilterChoice, ...]
+    parts_of_day: tuple[FilterChoice, ...]
+    clinician_choices: tuple[FilterChoice, ...]
 
-    url: str
+
+@dataclass(frozen=True, slots=True)
+class GridBody:
+    """The times themselves, of one day or one week, with the days around them."""
+
     zone_words: str
-    freshness_words: str
     day_heading: str
     soonest: tuple[TimeChoice, ...]
     days: tuple[DayTab, ...]
     clinicians: tuple[ClinicianTimes, ...]
-    modalities: tuple[FilterChoice, ...] = ()
-    parts_of_day: tuple[FilterChoice, ...] = ()
-    clinician_choices: tuple[FilterChoice, ...] = ()
+    is_week: bool
     earlier_days_url: str = ""
     later_days_url: str = ""
-    waiting_words: str = ""
-    refresh_url: str = ""
-    look_again_seconds: int = 60
-    views: tuple[FilterChoice, ...] = ()
-    is_week: bool = False
     people_words: str = ""
     earlier_people: FilterChoice | None = None
     later_people: FilterChoice | None = None
     empty: EmptyTimes | None = None
+    is_waiting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GridPieces:
+    """What of a page of times is the same for as long as the times are: finished HTML, and the words to say of it."""
+
+    say: str
+    filters_html: SafeString
+    body_html: SafeString
+
+
+@dataclass(frozen=True, slots=True)
+class TimesGrid:
+    """Everything the page of times shows for one day or week, one modality and the filters that are on.
+
+    ``waiting_words`` is empty when every clinician's times are in; otherwise htmx asks ``refresh_url`` again at once.
+    """
+
+    zone_words: str
+    freshness_words: str
+    waiting_words: str
+    is_stale: bool
+    refresh_url: str
+    look_again_seconds: int
+    pieces: GridPieces
     notice: Notice | None = None
     alternatives: tuple[TimeChoice, ...] = ()
-    is_stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)

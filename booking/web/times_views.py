@@ -9,6 +9,7 @@ from datetime import date, datetime
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import quote_etag
@@ -30,7 +31,7 @@ from .forms import ZoneForm
 from .journey import journey
 from .present_times import WEEK, Filters, GridPresenter, parse_slot_value
 from .present_visit import hold_notice
-from .presenters import Notice, TimesGrid
+from .presenters import GridPieces, Notice, TimesGrid
 from .refusals import notice_for
 
 _CSRF_FIELD = re.compile(rb'name="csrfmiddlewaretoken" value="\w+"')
@@ -153,10 +154,23 @@ def _grid(
             seconds=seconds,
         )
     notice, alternatives = (None, []) if request.htmx else _refusal(request, draft, found.openings)  # type: ignore[attr-defined]
+
+    def pieces() -> GridPieces:
+        body = presenter.body(later=later, has_alternatives=bool(alternatives))
+        return GridPieces(
+            say=presenter.say(body),
+            filters_html=render_to_string(
+                "booking/_times_filters.html", {"filters": presenter.choices(modalities)}
+            ),
+            body_html=render_to_string("booking/_times_body.html", {"grid": body}, request),
+        )
+
+    # Finished HTML is good for as long as the times it shows are.
+    is_settled = presenter.people and not found.pending and not alternatives
+    question = ("pieces", filters, tuple(modalities))
     return presenter.grid(
-        modalities=modalities,
+        found.openings.remember(question, pieces) if is_settled else pieces(),
         look_again_seconds=max(5, int(settings.GRID_FRESH_SECONDS / 2)),
-        later=later,
         notice=notice,
         alternatives=alternatives,
     )
