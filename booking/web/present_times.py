@@ -39,8 +39,8 @@ from .presenters import (
 )
 from .slot_markup import slot_buttons
 
-SHOWN_PER_PART = 6
-SHOWN_PER_DAY = 4
+# Of one part of a day, or of one day of a week; two rows on a phone.
+SHOWN_AT_ONCE = 6
 SOONEST = 3
 CLINICIANS_PER_PAGE = 20
 WEEK = "week"
@@ -332,13 +332,12 @@ class GridPresenter:
                 opening, some, modality=self.filters.modality, zone=self.zone, said_after=said_after
             )
 
-        shown = SHOWN_PER_DAY if self.is_week else SHOWN_PER_PART
         # One time alone is not worth folding away.
-        if len(indices) <= shown + 1:
+        if len(indices) <= SHOWN_AT_ONCE + 1:
             return TimeList(name, buttons(indices))
-        more = indices[shown:]
+        more = indices[SHOWN_AT_ONCE:]
         words = f"{len(more)} more" if self.is_week else f"{len(more)} more times"
-        return TimeList(name, buttons(indices[:shown]), buttons(more), words)
+        return TimeList(name, buttons(indices[:SHOWN_AT_ONCE]), buttons(more), words)
 
     def _empty(self, later: Times | None) -> EmptyTimes | None:
         if self.people or self.times.pending:
