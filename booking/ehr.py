@@ -9,17 +9,20 @@ from datetime import timedelta
 
 from django.conf import settings
 
-from booking.fhir import EhrConfig, correlation_id, open_gateway
+from booking.fhir import EhrConfig, Notice, correlation_id, is_authentic, open_gateway, read_notice
 from booking.observed import watched
 from booking.scheduling.gateway import SchedulingGateway
 
 __all__ = [
+    "Notice",
     "SlotSearch",
     "configured",
     "correlation_id",
     "count_calls_with",
     "gateway",
+    "is_authentic",
     "longest_write",
+    "read_notice",
     "slot_search",
 ]
 

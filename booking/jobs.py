@@ -15,6 +15,7 @@ from booking.flows import forget as forgetting
 from booking.flows import keep_photos as photos
 from booking.flows import reconcile as reconciling
 from booking.flows import sync_directory as syncing
+from booking.flows import take_notice as noticing
 from booking.scheduling.errors import EhrFailure
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,11 @@ def expire_holds() -> None:
 @shared_task
 def follow_visits() -> None:
     following.follow_visits(clock=timezone.now)
+
+
+@shared_task
+def look_at_appointment(appointment_id: str) -> None:
+    noticing.look(f"Appointment/{appointment_id}", clock=timezone.now)
 
 
 @shared_task

@@ -265,6 +265,14 @@ EHR_STRUCTURED_REASONS = env.boolean("EHR_STRUCTURED_REASONS", True)
 EHR_REST_SECONDS = env.number("EHR_REST_SECONDS", 60, least=1, most=3600)
 # How often each visit to come is compared with the EHR, where staff move and cancel visits on their own.
 EHR_FOLLOW_SECONDS = env.number("EHR_FOLLOW_SECONDS", 900, least=60, most=86400)
+# What the EHR shows with its notices of changes (/ehr/notices/); without it there is no such address. And how many
+# appointments are read because of notices in a minute; more wait for the ordinary look.
+EHR_NOTICE_SECRET = env.text("EHR_NOTICE_SECRET", "")
+if EHR_NOTICE_SECRET and (len(EHR_NOTICE_SECRET) < 32 or len(set(EHR_NOTICE_SECRET)) < 5):
+    raise ImproperlyConfigured(
+        "EHR_NOTICE_SECRET is too short or too plain. Use at least 32 random characters."
+    )
+EHR_NOTICE_READS_PER_MINUTE = env.integer("EHR_NOTICE_READS_PER_MINUTE", 60, least=1, most=10_000)
 EHR_LOOK_AGAIN_SECONDS = env.number("EHR_LOOK_AGAIN_SECONDS", 30, least=0.5, most=3600)
 # How long a page of times may wait for the EHR before it shows what it has, and how long times count as fresh.
 GRID_DEADLINE_SECONDS = env.number("GRID_DEADLINE_SECONDS", 2.5, least=0.1, most=30)

@@ -50,10 +50,13 @@ RULES: dict[str, Rule] = {
     "observed": rule("ehr_seen scheduling", ""),
     "health": rule("ehr_seen models scheduling", "django celery kombu portal.cache"),
     "board": rule("scheduling ehr", f"{SETTINGS} redis"),
+    "notice_rate": rule(others=f"{SETTINGS} django.core.cache"),
     "video": rule(others=SETTINGS),
     "audit": rule("models scheduling", "django"),
     "messaging": rule("scheduling models", "django httpx icalendar"),
-    "flows": rule("scheduling models audit ehr board messaging video", f"{FLOW_DJANGO} celery kombu"),
+    "flows": rule(
+        "scheduling models audit ehr board messaging notice_rate video", f"{FLOW_DJANGO} celery kombu"
+    ),
     "web": OUTER,
     "admin": OUTER,
     "jobs": OUTER,

@@ -88,6 +88,16 @@ def test_signing_in_with_a_key_asks_for_the_key_and_not_for_a_secret() -> None:
         ("EHR_BASE_URL", "http://plain.example", "The EHR's settings do not fit:"),
         ("EHR_READ_SECONDS", "soon", "EHR_READ_SECONDS is “soon”. Set it to a number from 0.1 to 60."),
         ("EHR_REST_SECONDS", "5", "EHR_REST_SECONDS is shorter than EHR_TOTAL_SECONDS."),
+        (
+            "EHR_NOTICE_SECRET",
+            "guess me",
+            "EHR_NOTICE_SECRET is too short or too plain. Use at least 32 random",
+        ),
+        (
+            "EHR_NOTICE_SECRET",
+            "ab" * 20,
+            "EHR_NOTICE_SECRET is too short or too plain. Use at least 32 random",
+        ),
         ("EMAIL_PORT", "25.5", "EMAIL_PORT is “25.5”. Set it to a whole number from 1 to 65535."),
         ("EMAIL_USE_TLS", "yes please", "EMAIL_USE_TLS is “yes please”. Set it to True or False."),
         ("SMS_FROM", "+15105550100", "Text messages are half set up."),

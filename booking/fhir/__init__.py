@@ -2,6 +2,16 @@
 
 from .auth import Token, TokenStore
 from .gateways import EhrConfig, open_gateway
+from .notices import Notice, is_authentic, read_notice
 from .wire import correlation_id
 
-__all__ = ["EhrConfig", "Token", "TokenStore", "correlation_id", "open_gateway"]
+__all__ = [
+    "EhrConfig",
+    "Notice",
+    "Token",
+    "TokenStore",
+    "correlation_id",
+    "is_authentic",
+    "open_gateway",
+    "read_notice",
+]

@@ -22,6 +22,7 @@ from .calls import Calls
 from .catalog import OTHER_EVENT
 from .ehr import Ehr
 from .faults import Fault, Faults
+from .notices import Notices
 from .seed import JsonObject
 from .store import Store
 from .switches import SwitchBoard
@@ -43,6 +44,8 @@ class Controlled(Protocol):
     def faults(self) -> Faults: ...
     @property
     def calls(self) -> Calls: ...
+    @property
+    def notices(self) -> Notices: ...
     def reseed(self) -> None: ...
 
 
@@ -70,6 +73,7 @@ def control_app(ehr: Controlled, screen: Screen) -> Starlette:
     async def reset(request: Request) -> Response:
         """The clinic as first seeded, with default switches and no faults."""
         ehr.faults.clear()
+        ehr.notices.stop()
         ehr.switches.restore_defaults()
         await run_in_threadpool(ehr.reseed)
         ehr.calls.reset()
@@ -86,6 +90,16 @@ def control_app(ehr: Controlled, screen: Screen) -> Starlette:
 
     async def slot_searches(request: Request) -> Response:
         return JSONResponse(ehr.calls.slot_searches())
+
+    async def notices(request: Request) -> Response:
+        """Where to tell of changes, ``{"url", "secret"}``; DELETE ends it."""
+        if request.method == "PUT":
+            body = await _json(request)
+            url, secret = str(body.get("url", "")), str(body.get("secret", ""))
+            await run_in_threadpool(ehr.notices.send_to, url, secret)
+        elif request.method == "DELETE":
+            ehr.notices.stop()
+        return JSONResponse(ehr.notices.as_dict())
 
     async def cancel(request: Request) -> Response:
         return JSONResponse({"id": await run_in_threadpool(screen.cancel, request.path_params["id"])})
@@ -115,6 +129,7 @@ def control_app(ehr: Controlled, screen: Screen) -> Starlette:
             Route("/_control/log", log, methods=["GET"]),
             Route("/_control/calls", calls, methods=["GET"]),
             Route("/_control/calls/slots", slot_searches, methods=["GET"]),
+            Route("/_control/notices", notices, methods=["GET", "PUT", "DELETE"]),
             Route("/_control/staff/cancel/{id}", cancel, methods=["POST"]),
             Route("/_control/staff/reschedule/{id}", reschedule, methods=["POST"]),
             Route("/_control/staff/book", book, methods=["POST"]),

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from .calls import Calls
 from .faults import Faults
+from .notices import Notices, canvas_plugin
 from .seed import Directory, Given, build_directory
 from .seed_records import first_records
 from .store import Store
@@ -32,6 +33,7 @@ class Ehr:
         self.switches = Switches()
         self.faults = Faults()
         self.calls = Calls()
+        self.notices = Notices(self.store, canvas_plugin, lambda: self.now().timestamp())
         seeded_on = self.store.about("seeded_on")
         self.directory: Directory
         if seeded_on is None:

@@ -7,7 +7,7 @@ file's lock before it looks at anything (BEGIN IMMEDIATE).
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +108,8 @@ class Store:
     def __init__(self, path: str | Path, schema: Schema = CANVAS) -> None:
         self.path = Path(path)
         self._schema = schema
+        # Called after each write transaction that was kept.
+        self.on_commit: list[Callable[[], None]] = []
         # One connection for reading and one for writing, whichever threads they are used from. Writers of this
         # process queue on the lock: SQLite's own wait is a poll, kept for other processes.
         self._reading = threading.Lock()
@@ -141,6 +143,8 @@ class Store:
                 self._writer.execute("ROLLBACK")
                 raise
             self._writer.execute("COMMIT")
+        for tell in self.on_commit:
+            tell()
 
     def about(self, name: str) -> str | None:
         found = self.row("SELECT value FROM about WHERE name = ?", (name,))

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import asking_views, booking_views, health_views, photo_views, times_views, visit_views
+from . import asking_views, booking_views, health_views, notice_views, photo_views, times_views, visit_views
 
 urlpatterns = [
     path("", asking_views.start, name="start"),
@@ -30,6 +30,7 @@ urlpatterns = [
     path("visits/<uuid:booking_id>/", visit_views.visit, name="visit"),
     path("visits/<uuid:booking_id>/visit.ics", visit_views.visit_calendar, name="visit_calendar"),
     path("v/<str:token>/", visit_views.visit_link, name="visit_link"),
+    path("ehr/notices/", notice_views.notices, name="ehr_notices"),
     path("healthz", health_views.healthz, name="healthz"),
     path("readyz", health_views.readyz, name="readyz"),
     path("dev/messages/", health_views.dev_messages, name="dev_messages"),

@@ -95,6 +95,18 @@ class SandboxControl:
         found: dict[str, int] = self._call("GET", "/_control/calls/slots")
         return found
 
+    def send_notices(self, url: str, secret: str) -> None:
+        """Tell that address of every write to an Appointment or Slot from now on, as the EHR of these manners does."""
+        self._call("PUT", "/_control/notices", json={"url": url, "secret": secret})
+
+    def send_no_notices(self) -> None:
+        self._call("DELETE", "/_control/notices")
+
+    def notices(self) -> list[dict[str, Any]]:
+        """Type, id and answer (0 for none) of each notice since they were asked for."""
+        found: list[dict[str, Any]] = self._call("GET", "/_control/notices")["sent"]
+        return found
+
     def staff_books(self, practitioner: str, start: datetime, end: datetime) -> str:
         """The clinic's staff take a time in the EHR itself, behind the portal's back; returns the appointment's id."""
         span = {"start": start.isoformat(), "end": end.isoformat()}

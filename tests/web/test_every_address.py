@@ -40,6 +40,7 @@ EXPECTED: dict[str, tuple[int, str]] = {
     "visit": (404, ""),
     "visit_calendar": (404, ""),
     "visit_link": (404, ""),
+    "ehr_notices": (404, ""),
     "healthz": (200, ""),
     "readyz": (200, ""),
     "dev_messages": (200, ""),

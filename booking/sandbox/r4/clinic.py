@@ -8,6 +8,7 @@ from typing import Literal
 from ..calls import Calls
 from ..ehr import PRACTICE_ZONE, Clock, system_clock
 from ..faults import Faults
+from ..notices import Notices, medplum_rest_hook, r4_rest_hook
 from ..seed import Directory, build_directory
 from ..store import Store
 from .parameters import EXTRAS
@@ -35,6 +36,8 @@ class Clinic:
         self.records = Records(self.store, self.now, "uuid" if manners == "medplum" else "number")
         self.faults = Faults()
         self.calls = Calls()
+        form = medplum_rest_hook if manners == "medplum" else r4_rest_hook
+        self.notices = Notices(self.store, form, lambda: self.now().timestamp())
         # What else starts over with the clinic.
         self.on_reseed: list[Callable[[], None]] = []
         self.directory: Directory
