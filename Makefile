@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 help:
 	@echo "make run      the portal with a sandbox EHR at http://localhost:8000 (PORT=, SANDBOX_PORT=, EHR=medplum or r4)"
 	@echo "make test     all tests, or some: T=tests/scheduling, T='-k licenses'"
-	@echo "make bench    what things cost, as a table and as JSON in var/"
+	@echo "make bench    what things cost, as a table and as JSON in var/ (B=--quick, B='--only warm,cold --sizes 200')"
 	@echo "make lint     style and types"
 	@echo "make setup    the virtual environment in $(VENV) (PYTHON=python3.13)"
 	@echo "make lock     requirements/*.txt anew from *.in (UPGRADE=1 for newer versions)"
@@ -35,7 +35,9 @@ test: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@mkdir -p var
+	@PYTHON="$(PYTHON)" scripts/install_test_servers.sh
 	@$(PY) -m tests.bench.client_cost --json var/bench-client-cost.json
+	@$(PY) -m tests.bench --json var/bench.json $(B)
 
 lint: $(VENV)/.dev
 	@$(PY) -m ruff check .

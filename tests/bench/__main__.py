@@ -21,7 +21,7 @@ from tests.rig.sandbox import sandbox
 
 from . import data, report
 from .figures import Stopwatch
-from .scene import Scene
+from .scene import DELAYS_MS, Scene
 from .systems import environment_of_peer, ground, peer_of, portal_of
 from .workloads import booking, cold, costs, crowd, sweep, warm
 
@@ -89,7 +89,7 @@ def run(scene: Scene, watch: Stopwatch, given: argparse.Namespace, *, is_first: 
         costs.client_alone(watch, scene.seconds, scene.base.directory)
         costs.sandbox_alone(scene, watch)
     if "cold" in wanted:
-        cold.cold(scene, watch)
+        cold.cold(scene, watch, DELAYS_MS if is_half else (50,))
     if "fresh" in wanted:
         cold.cold_process(scene, watch)
     if "warm" in wanted:

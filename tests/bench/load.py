@@ -77,8 +77,12 @@ def run(
     rounds: int = 0,
     keep_bodies: bool = False,
     pause_seconds: float = 0,
+    in_turn: bool = False,
 ) -> Outcome:
-    """Each visitor goes on until ``seconds`` are over, or for ``rounds``, resting ``pause_seconds`` between them."""
+    """Each visitor goes on until ``seconds`` are over, or for ``rounds``, resting ``pause_seconds`` between them.
+
+    All at the same time, or with ``in_turn`` one when the last is done.
+    """
     order = {
         "port": port,
         "visitors": [asdict(visitor) for visitor in visitors],
@@ -86,6 +90,7 @@ def run(
         "rounds": rounds,
         "keep_bodies": keep_bodies,
         "pause_seconds": pause_seconds,
+        "in_turn": in_turn,
     }
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.load"],
@@ -214,12 +219,16 @@ class _Client:
 
     async def all_visits(self) -> dict[str, Any]:
         start = asyncio.Event()
-        tasks = [asyncio.create_task(self.visit(each, start)) for each in self.order["visitors"]]
-        await asyncio.sleep(0.02)
+        tasks = []
+        if not self.order["in_turn"]:
+            tasks = [asyncio.create_task(self.visit(each, start)) for each in self.order["visitors"]]
+            await asyncio.sleep(0.02)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         before, began = usage.ru_utime + usage.ru_stime, time.perf_counter()
         start.set()
         bodies = await asyncio.gather(*tasks)
+        if self.order["in_turn"]:
+            bodies = [await self.visit(each, start) for each in self.order["visitors"]]
         usage = resource.getrusage(resource.RUSAGE_SELF)
         outcome = Outcome(
             seconds=time.perf_counter() - began,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from urllib.parse import urlencode
 
 from .. import grid, load
 from ..data import Clinic
-from ..figures import Figures, Stopwatch
+from ..figures import Act, Figures, Stopwatch
 from ..scene import Scene
 
 WORKLOAD = "booking"
 ONE_BY_ONE, AT_ONCE, EACH = 10, 8, 4
+# Requests of one booking.
+STEPS = 8
 
 
 class Times:
@@ -51,46 +55,36 @@ def asks(scene: Scene, slot: str, number: int) -> list[load.Ask]:
     ]
 
 
-def _book(scene: Scene, times: Times, visitors: list[dict[str, str]], each: int) -> load.Outcome:
-    """Every visitor books ``each`` times, one after another; an account of what they were shown last is checked."""
+def _book(scene: Scene, times: Times, visitors: list[dict[str, str]], each: int, *, in_turn: bool) -> Figures:
+    """Every visitor books ``each`` visits, one after another; what each was shown last must say so."""
     crowd = []
     for number, headers in enumerate(visitors):
         path = [ask for _ in range(each) for ask in asks(scene, times.take(), number)]
         crowd.append(load.Visitor(path, headers))
-    outcome = load.run(scene.portal.port, crowd, rounds=1, keep_bodies=True)
-    booked = 0
-    for bodies in outcome.bodies:
-        booked += sum(b"is booked" in grid.plain(body.encode("latin-1")) for body in bodies[7::8])
-    if booked != each * len(visitors):
-        raise grid.Wrong(f"{booked} of {each * len(visitors)} visits were booked")
-    return outcome
-
-
-def _alone(scene: Scene, times: Times) -> Figures:
-    """Bookings one after another, each by somebody new: the time of each is one figure."""
-    milliseconds: list[float] = []
 
     def act() -> load.Outcome:
-        whole: load.Outcome | None = None
-        for headers in scene.portal.visitors(scene.seeds, ONE_BY_ONE):
-            outcome = _book(scene, times, [headers], 1)
-            milliseconds.extend(outcome.round_ms)
-            if whole is None:
-                whole = outcome
-            else:
-                whole.round_ms += outcome.round_ms
-                whole.seconds += outcome.seconds
-                whole.body_bytes += outcome.body_bytes
-                whole.client_cpu_seconds += outcome.client_cpu_seconds
-        assert whole is not None
-        return whole
+        outcome = load.run(scene.portal.port, crowd, rounds=1, keep_bodies=True, in_turn=in_turn)
+        last = [
+            grid.plain(body.encode("latin-1"))
+            for bodies in outcome.bodies
+            for body in bodies[STEPS - 1 :: STEPS]
+        ]
+        booked = sum(b"is booked" in page for page in last)
+        if booked != each * len(visitors):
+            raise grid.Wrong(f"{booked} of {each * len(visitors)} visits were booked")
+        return outcome
 
     return scene.metered(act)
 
 
+def _one_by_one(scene: Scene, times: Times) -> Figures:
+    """Each by somebody new, so that a round is one booking."""
+    return _book(scene, times, scene.portal.visitors(scene.seeds, ONE_BY_ONE), 1, in_turn=True)
+
+
 def _together(scene: Scene, times: Times) -> Figures:
     visitors = scene.portal.visitors(scene.seeds, AT_ONCE)
-    figures = scene.metered(lambda: _book(scene, times, visitors, EACH))
+    figures = _book(scene, times, visitors, EACH, in_turn=False)
     # A round was ``EACH`` bookings.
     return {name: value * EACH if name == "per_second" else value / EACH for name, value in figures.items()}
 
@@ -100,22 +94,14 @@ def booking(scene: Scene, watch: Stopwatch) -> None:
     scene.delay(0)
     scene.warm()
     times = Times(scene)
-    acts = {}
+    acts: dict[tuple[str, ...], Act] = {}
     for delay in (0, 50):
-        acts[WORKLOAD, scene.name, "one by one", f"EHR {delay} ms"] = _delayed(
-            scene, delay, lambda: _alone(scene, times)
-        )
-        acts[WORKLOAD, scene.name, f"{AT_ONCE} at once", f"EHR {delay} ms"] = _delayed(
-            scene, delay, lambda: _together(scene, times)
-        )
+        for what, book in (("one by one", _one_by_one), (f"{AT_ONCE} at once", _together)):
+            acts[WORKLOAD, scene.name, what, f"EHR {delay} ms"] = partial(_delayed, scene, times, delay, book)
     watch.take(acts)
     scene.delay(0)
 
 
-def _delayed(scene: Scene, delay: int, act):  # type: ignore[no-untyped-def]
-    def delayed() -> Figures:
-        scene.delay(delay)
-        figures: Figures = act()
-        return figures
-
-    return delayed
+def _delayed(scene: Scene, times: Times, delay: int, book: Callable[[Scene, Times], Figures]) -> Figures:
+    scene.delay(delay)
+    return book(scene, times)
