@@ -68,7 +68,7 @@ def gateway() -> SchedulingGateway:
     with _lock:
         if config not in _gateways:
             _gateways[config] = open_gateway(config, on_call=_count_call)
-        return watched(_gateways[config])
+        return watched(_gateways[config], config.dialect)
 
 
 def longest_write() -> timedelta:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from celery import current_app
 from django.conf import settings
@@ -39,6 +39,8 @@ class Part:
 
 
 Parts = dict[str, Part]
+Figures = dict[str, list[tuple[str, float]]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,42 +137,84 @@ def _look_at_broker(now: datetime) -> Parts:
     return {"broker": Part(OK)}
 
 
-class Probe:
+def _count(now: datetime) -> list[tuple[str, float]]:
+    try:
+        live = Booking.objects.claiming(now)
+        due = Message.objects.filter(state=Message.State.DUE, due_at__lte=now)
+        rows = {
+            "holds": live.filter(state=BookingState.HELD),
+            "unconfirmed": live.filter(state__in=[BookingState.SUBMITTING, BookingState.UNCONFIRMED]),
+            "needs_staff": live.filter(state=BookingState.NEEDS_STAFF),
+            "messages_due": due,
+            "messages_given_up": Message.objects.filter(state=Message.State.DEAD),
+        }
+        return [(name, float(each.count())) for name, each in rows.items()]
+    except DatabaseError:
+        return []
+    finally:
+        connections.close_all()
+
+
+class Probe(Generic[T]):
     """One look at a time, in a thread of its own. Whoever comes while a look is under way gets what it finds."""
 
-    def __init__(self, look: Callable[[datetime], Parts], *names: str) -> None:
+    def __init__(self, look: Callable[[datetime], T]) -> None:
         self._look = look
-        self._names = names
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._found: Parts = {}
+        self._found: T | None = None
 
-    def begin(self, now: datetime) -> threading.Thread:
+    def begin(self, now: datetime) -> None:
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
-                self._found = {}
+                self._found = None
                 self._thread = threading.Thread(target=self._run, args=(now,), daemon=True, name="health")
                 self._thread.start()
-            return self._thread
 
     def _run(self, now: datetime) -> None:
         self._found = self._look(now)
 
-    def found(self) -> Parts:
-        """What is not known by now is down."""
-        return {name: self._found.get(name, Part(DOWN)) for name in self._names}
+    def found(self, ends: float) -> T | None:
+        """None when nothing is known by ``ends`` on the monotonic clock."""
+        if self._thread is not None:
+            self._thread.join(max(0.0, ends - time.monotonic()))
+        return self._found
 
 
-_PROBES = (
-    Probe(_look_at_database, "database", "outbox", "reconcile", "beat"),
-    Probe(_look_at_cache, "cache", "ehr"),
-    Probe(_look_at_broker, "broker"),
-)
+_PROBES = {
+    ("database", "outbox", "reconcile", "beat"): Probe(_look_at_database),
+    ("cache", "ehr"): Probe(_look_at_cache),
+    ("broker",): Probe(_look_at_broker),
+}
+_COUNTS = Probe(_count)
 
 
 def report(*, now: datetime) -> Report:
     """Takes at most LOOK_SECONDS, whatever hangs."""
     ends = time.monotonic() + LOOK_SECONDS
-    for thread in [probe.begin(now) for probe in _PROBES]:
-        thread.join(max(0.0, ends - time.monotonic()))
-    return Report({name: part for probe in _PROBES for name, part in probe.found().items()})
+    for probe in _PROBES.values():
+        probe.begin(now)
+    parts: Parts = {}
+    for names, probe in _PROBES.items():
+        parts |= probe.found(ends) or dict.fromkeys(names, Part(DOWN))
+    return Report(parts)
+
+
+def figures(*, now: datetime) -> Figures:
+    """The report and what is to be counted in the database, as numbers. What cannot be had in time is left out."""
+    _COUNTS.begin(now)
+    ends = time.monotonic() + LOOK_SECONDS
+    parts = report(now=now).parts
+    found: Figures = {
+        "part_is_ok": [(name, float(part.state == OK)) for name, part in parts.items()],
+        "part_age_seconds": [
+            # Nothing waits: that is no age.
+            (name, part.age_seconds or 0.0)
+            for name, part in parts.items()
+            if part.state != DOWN or part.age_seconds is not None
+        ],
+    }
+    counts = _COUNTS.found(ends)
+    if counts:
+        found["rows"] = counts
+    return found

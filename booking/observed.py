@@ -1,13 +1,14 @@
-"""A gateway that is watched: each call's outcome goes into the record of the EHR as last seen."""
+"""A gateway that is watched: each call's time and outcome, and the record of the EHR as last seen."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from booking import ehr_seen
-from booking.scheduling.errors import EhrFailure, EhrRejected
+from booking import ehr_seen, metrics
+from booking.scheduling.errors import EhrFailure, EhrRejected, OutcomeUnknown
 from booking.scheduling.gateway import SchedulingGateway
 
 # What asks nothing of the EHR, or not for a patient's sake.
@@ -18,27 +19,39 @@ VERBS = frozenset(
 
 
 class _Watched:
-    def __init__(self, gateway: SchedulingGateway) -> None:
+    def __init__(self, gateway: SchedulingGateway, dialect: str) -> None:
         self._gateway = gateway
+        self._dialect = dialect
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._gateway, name)
-        return _watch(found) if name in VERBS else found
+        return _watch(found, name, self._dialect) if name in VERBS else found
 
 
-def _watch(call: Callable[..., Any]) -> Callable[..., Any]:
+def _watch(call: Callable[..., Any], verb: str, dialect: str) -> Callable[..., Any]:
     def watched(*args: Any, **kwargs: Any) -> Any:
+        began = time.perf_counter()
+        outcome = "ok"
         try:
-            answer = call(*args, **kwargs)
-        except EhrFailure as error:
-            # A rejection is an answer too.
-            ehr_seen.record(isinstance(error, EhrRejected), datetime.now(UTC))
+            return call(*args, **kwargs)
+        except EhrRejected:
+            outcome = "rejected"
             raise
-        ehr_seen.record(True, datetime.now(UTC))
-        return answer
+        except OutcomeUnknown:
+            outcome = "unknown"
+            raise
+        except EhrFailure:
+            outcome = "unavailable"
+            raise
+        finally:
+            metrics.EHR_SECONDS.labels(verb, dialect, outcome).observe(time.perf_counter() - began)
+            # A rejection is an answer too.
+            ehr_seen.record(outcome in ("ok", "rejected"), datetime.now(UTC))
+            if outcome == "ok" and verb.startswith("free_slots"):
+                metrics.BOARD_READ_AT.set_to_current_time()
 
     return watched
 
 
-def watched(gateway: SchedulingGateway) -> SchedulingGateway:
-    return cast(SchedulingGateway, _Watched(gateway))
+def watched(gateway: SchedulingGateway, dialect: str) -> SchedulingGateway:
+    return cast(SchedulingGateway, _Watched(gateway, dialect))

@@ -1,4 +1,4 @@
-"""What becomes of each booking, on one line of the log: its id and states, and nothing of the patient."""
+"""What becomes of each booking, counted and on one line of the log: its id and states, nothing of the patient."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models.signals import post_save
 
+from booking import metrics
 from booking.models import BookingEvent
 
 log = logging.getLogger(__name__)
@@ -19,6 +20,7 @@ def _told(instance: BookingEvent, created: bool, **_: Any) -> None:
 
 
 def _tell(event: BookingEvent) -> None:
+    metrics.BOOKINGS.labels(event.new_state).inc()
     log.info(
         "booking %s is %s",
         event.booking_id,

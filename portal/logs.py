@@ -7,6 +7,7 @@ names the route and the kind of error, with the places in the code it went throu
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
 from types import TracebackType
 from typing import Any
@@ -65,3 +66,38 @@ class JsonLines(JsonFormatter):
 
     def formatException(self, ei: ExcInfo) -> str:  # noqa: N802 (logging's name)
         return places(ei[1])
+
+
+def config(*, form: str, level: str, hides_words: bool) -> dict[str, Any]:
+    """Django's LOGGING. What an error says may quote what a patient typed; only the demo's are invented."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {
+            "correlation": {"()": "booking.web.middleware.CorrelationFilter"},
+            "routes": {"()": "portal.logs.RoutesForPaths"},
+        },
+        "formatters": {
+            "text": {
+                "()": "portal.logs.TextLines" if hides_words else "logging.Formatter",
+                "format": "%(asctime)s %(levelname)s %(name)s [%(correlation_id)s] %(message)s",
+            },
+            "json": {"()": "portal.logs.JsonLines"},
+        },
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "stream": sys.stderr,
+                "formatter": form,
+                "filters": ["correlation", "routes"],
+            }
+        },
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            # Django's own request log carries paths and mails carry settings; neither belongs in a log of ours.
+            "django.request": {"level": "ERROR"},
+            "django.server": {"level": "WARNING"},
+            "httpx": {"level": "WARNING"},
+            "httpcore": {"level": "WARNING"},
+        },
+    }

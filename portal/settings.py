@@ -7,7 +7,6 @@ PORTAL_MODE decides how strict they are: ``production`` (the default) asks for e
 from __future__ import annotations
 
 import os
-import sys
 from datetime import timedelta
 from pathlib import Path
 from zoneinfo import reset_tzpath
@@ -16,7 +15,7 @@ from celery.schedules import schedule
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from portal import env
+from portal import env, logs
 
 # The time zones of the pinned tzdata package, never the machine's own: a Debian 12 machine has Vancouver an hour
 # off from November 2026 on.
@@ -90,6 +89,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "booking.web.middleware.correlation",
+    "booking.web.middleware.timed",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -284,6 +284,13 @@ EHR_CALLS_PER_MINUTE = env.integer("EHR_CALLS_PER_MINUTE", 600, least=10, most=1
 EHR_CALLS_PER_SECOND = env.integer("EHR_CALLS_PER_SECOND", 30, least=1, most=10_000)
 GRID_PARALLEL_READS = env.integer("GRID_PARALLEL_READS", 8, least=1, most=64)
 
+# Against hoarding; 0 is no limit. In the demo and in tests, everybody comes from one machine.
+HOLDS_PER_SESSION_HOUR = env.integer(
+    "HOLDS_PER_SESSION_HOUR", 30 if IS_PRODUCTION else 0, least=0, most=10_000
+)
+HOLDS_PER_CONTACT = env.integer("HOLDS_PER_CONTACT", 2 if IS_PRODUCTION else 0, least=0, most=100)
+HOLDS_PER_NETWORK = env.integer("HOLDS_PER_NETWORK", 20 if IS_PRODUCTION else 0, least=0, most=10_000)
+
 # --- Video, mail, text messages --------------------------------------------------------------------------------
 VIDEO_BASE_URL = env.web_address(
     "VIDEO_BASE_URL",
@@ -332,12 +339,16 @@ CSRF_COOKIE_NAME = "__Host-csrf" if IS_PRODUCTION else "csrf"
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = True
 SECURE_SSL_REDIRECT = IS_PRODUCTION and env.boolean("SECURE_SSL_REDIRECT", True)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_PRODUCTION
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-if env.boolean("BEHIND_TLS_PROXY", False):
+# How many proxies before us add the address they were called from to X-Forwarded-For; what stands before theirs is not
+# believed. Limits are counted by network where this tells it.
+ALLAUTH_TRUSTED_PROXY_COUNT = env.integer("TRUSTED_PROXIES", 0, least=0, most=5)
+IS_BEHIND_PROXY = env.boolean("BEHIND_TLS_PROXY", False)
+if IS_BEHIND_PROXY:
     # Set only behind a proxy that sets or strips this header itself.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
@@ -409,38 +420,15 @@ else:
     # No collectstatic step: files are found where they are.
     WHITENOISE_USE_FINDERS = True
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {
-        "correlation": {"()": "booking.web.middleware.CorrelationFilter"},
-        "routes": {"()": "portal.logs.RoutesForPaths"},
-    },
-    "formatters": {
-        # What an error says may quote what a patient typed; only invented patients type into the demo.
-        "text": {
-            "()": "portal.logs.TextLines" if IS_PRODUCTION else "logging.Formatter",
-            "format": "%(asctime)s %(levelname)s %(name)s [%(correlation_id)s] %(message)s",
-        },
-        "json": {"()": "portal.logs.JsonLines"},
-    },
-    "handlers": {
-        "stderr": {
-            "class": "logging.StreamHandler",
-            "stream": sys.stderr,
-            "formatter": env.one_of("LOG_FORMAT", ("json", "text"), "json" if IS_PRODUCTION else "text"),
-            "filters": ["correlation", "routes"],
-        }
-    },
-    "root": {
-        "handlers": ["stderr"],
-        "level": env.one_of("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"),
-    },
-    "loggers": {
-        # Django's own request log carries paths and mails carry settings; neither belongs in a log of ours.
-        "django.request": {"level": "ERROR"},
-        "django.server": {"level": "WARNING"},
-        "httpx": {"level": "WARNING"},
-        "httpcore": {"level": "WARNING"},
-    },
-}
+# Prometheus asks for /metrics with this token; without it there is no such page.
+METRICS_TOKEN = env.text("METRICS_TOKEN", "")
+if METRICS_TOKEN and len(METRICS_TOKEN) < 20:
+    raise ImproperlyConfigured("METRICS_TOKEN is too short. Use at least 20 random characters.")
+if _folder_of_metrics := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    Path(_folder_of_metrics).mkdir(parents=True, exist_ok=True)
+
+LOGGING = logs.config(
+    form=env.one_of("LOG_FORMAT", ("json", "text"), "json" if IS_PRODUCTION else "text"),
+    level=env.one_of("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"),
+    hides_words=IS_PRODUCTION,
+)

@@ -24,6 +24,7 @@ OURS = [name for name, service in SERVICES.items() if "build" in service]
 SECRET = re.compile(r"SECRET|PASSWORD|TOKEN$|_KEY")
 # The EHR wants one of two; the settings stop the start without it (tests/test_settings.py).
 OPTIONAL_SECRETS = {
+    "METRICS_TOKEN",
     "EMAIL_HOST_PASSWORD",
     "SMS_AUTH_TOKEN",
     "EHR_CLIENT_SECRET",

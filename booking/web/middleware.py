@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from django_htmx.http import HttpResponseClientRedirect
 
-from booking import ehr
+from booking import ehr, metrics
 from booking.scheduling.errors import EhrFailure
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,21 @@ def correlation(get_response: View) -> View:
             return response
         finally:
             ehr.correlation_id.reset(token)
+
+    return middleware
+
+
+def timed(get_response: View) -> View:
+    """How long each route takes. Files and addresses that are no route are not timed."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        began = time.perf_counter()
+        response = get_response(request)
+        if request.resolver_match is not None:
+            metrics.observe_page(
+                request.resolver_match.view_name, response.status_code, time.perf_counter() - began
+            )
+        return response
 
     return middleware
 

@@ -33,5 +33,6 @@ urlpatterns = [
     path("ehr/notices/", notice_views.notices, name="ehr_notices"),
     path("healthz", health_views.healthz, name="healthz"),
     path("readyz", health_views.readyz, name="readyz"),
+    path("metrics", health_views.metrics, name="metrics"),
     path("dev/messages/", health_views.dev_messages, name="dev_messages"),
 ]

@@ -43,6 +43,7 @@ EXPECTED: dict[str, tuple[int, str]] = {
     "ehr_notices": (404, ""),
     "healthz": (200, ""),
     "readyz": (200, ""),
+    "metrics": (404, ""),
     "dev_messages": (200, ""),
 }
 ARGUMENTS = {
