@@ -60,6 +60,14 @@ def deployment(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="booking.W003",
             )
         )
+    if settings.IS_BEHIND_PROXY and not settings.ALLAUTH_TRUSTED_PROXY_COUNT:
+        found.append(
+            Warning(
+                "Behind a proxy, and TRUSTED_PROXIES is 0: all patients seem to come from the proxy.",
+                hint="Have the proxy add to X-Forwarded-For and set TRUSTED_PROXIES to 1, or limits by network do not hold.",
+                id="booking.W004",
+            )
+        )
     if settings.PORTAL_HOST.split(":")[0] not in settings.ALLOWED_HOSTS:
         found.append(
             Error(

@@ -22,6 +22,7 @@ def forget(*, before: datetime) -> int:
             state__in=UNFINISHED, created_at__lt=before, ehr_hold_settled_at=None
         )
         count, _ = unfinished.delete()
+        Booking.objects.filter(created_at__lt=before).exclude(network_key="").update(network_key="")
         people, _ = PatientRecord.objects.filter(bookings=None, user=None, created_at__lt=before).delete()
     sessions, _ = Session.objects.filter(expire_date__lt=before).delete()
     return count + people + sessions + forget_changes(before)

@@ -30,7 +30,7 @@ from booking.scheduling.errors import Refusal, RefusalCode
 from booking.scheduling.lifecycle import BookingState
 from booking.scheduling.terms import Offer, Slot
 
-from . import ehr_holds
+from . import ehr_holds, hold_limits
 
 # After the browser leaves, a hold is kept this long in case it comes back.
 LEAVING_SECONDS = 90
@@ -69,11 +69,7 @@ def lock_clinician(clinician_id: int) -> None:
 
 def lock_visitor(visitor: Visitor) -> None:
     """Let one visitor take one hold at a time, so that two tabs cannot keep two. Before the clinician's lock, always."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"hold:{visitor.owner_key}"]
-            )
+    hold_limits.lock(f"hold:{visitor.owner_key}")
 
 
 def expire_overlapping(clinician_id: int, starts_at: datetime, ends_at: datetime, now: datetime) -> None:
@@ -193,11 +189,13 @@ def hold(visit: Visit, choice: Choice, *, visitor: Visitor, now: datetime) -> Bo
         # One that has meanwhile been submitted is not released, and stands against the new hold like anybody's.
         for booking in Booking.objects.of(visitor).filter(state=BookingState.HELD):
             release(booking, note="chose another time")
+        hold_limits.check(visitor, now=now)
         if not is_free(offer, policy=policy.to_term(), now=now):
             raise Refusal(RefusalCode.TIME_TAKEN)
         booking = Booking.objects.create(
             owner_key=visitor.owner_key,
             user=visitor.user,
+            network_key=visitor.network,
             clinician_id=offer.clinician.id,
             schedule_id=offer.schedule.id,
             reason=VisitReasonRecord.objects.get(code=visit.reason.code),

@@ -31,6 +31,8 @@ class Visitor:
 
     owner_key: str
     user: User | None = None
+    # A keyed hash of the network they come from, or nothing where that is not known.
+    network: str = ""
 
 
 class BookingQuerySet(models.QuerySet["Booking"]):
@@ -71,6 +73,8 @@ class Booking(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     state = models.CharField(max_length=12, choices=STATE_CHOICES, default=BookingState.HELD)
     owner_key = models.CharField(max_length=64, db_index=True)
+    # While somebody may still count the holds of a network; forgotten after a day.
+    network_key = models.CharField(max_length=32, blank=True, editable=False)
     user = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="bookings")
 
     clinician = models.ForeignKey(ClinicianRecord, on_delete=models.PROTECT, related_name="bookings")

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
-from booking.flows import clinic_rules, confirm_booking, hold_slot
+from booking.flows import clinic_rules, confirm_booking, hold_limits, hold_slot
 from booking.messaging.channels import DeliveryError
 from booking.models import Booking, PatientRecord, SchedulingPolicy, User
 from booking.scheduling.clock import local_day
@@ -53,6 +53,27 @@ def with_hold(view: HoldView) -> Callable[[HttpRequest], HttpResponse]:
     return with_draft_and_hold
 
 
+def _keep_contact(hold: Booking, draft: Draft, now: datetime) -> None:
+    """Raises ``Refusal`` when the contact that was proved keeps as many times as it may."""
+    verified = draft.verified_contact
+    if verified is not None and hold.contact_value != verified.value:
+        hold_limits.keep_contact(
+            hold,
+            channel=verified.channel,
+            value=verified.value,
+            verified_at=datetime.fromisoformat(verified.verified_at),
+            now=now,
+        )
+
+
+def _no_more_holds(request: HttpRequest, draft: Draft, hold: Booking, refusal: Refusal) -> HttpResponse:
+    hold_slot.release(hold, actor="system", note=refusal.code)
+    remember_refusal(draft, refusal.code, hold)
+    draft.booking_id = ""
+    drafts.save(request, draft)
+    return redirect("times")
+
+
 def next_step(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse:
     """On to whatever is missing before the review; what is known of the person goes with every new hold."""
     now = timezone.now()
@@ -61,6 +82,10 @@ def next_step(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse
         if address is not None:
             draft.has_proved("email", address.email, now)
             drafts.save(request, draft)
+    try:
+        _keep_contact(hold, draft, now)
+    except Refusal as refusal:
+        return _no_more_holds(request, draft, hold, refusal)
     if hold.patient is None and draft.patient_id and draft.verified_contact is not None:
         patient = drafts.patient_of(request, draft)
         if patient is not None:
@@ -115,6 +140,10 @@ def code(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse:
         if process.verify(form.cleaned_data["code"]):
             draft.has_proved(process.channel, process.value, timezone.now())
             drafts.save(request, draft)
+            try:
+                _keep_contact(hold, draft, timezone.now())
+            except Refusal as refusal:
+                return _no_more_holds(request, draft, hold, refusal)
             # Also when the person is known: what they agreed to was for the way of reaching them they had before.
             return redirect("details")
         if ContactCode.resume(request) is None:

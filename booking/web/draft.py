@@ -22,6 +22,8 @@ from booking.scheduling.jurisdictions import JURISDICTIONS
 from booking.scheduling.lifecycle import BookingState
 from booking.scheduling.terms import Modality, PatientKind
 
+from .networks import network_key
+
 SESSION_KEY = "draft"
 OWNER_KEY = "owner_key"
 
@@ -87,7 +89,7 @@ def save(request: HttpRequest, draft: Draft) -> None:
 def visitor(request: HttpRequest) -> Visitor:
     """Who is at this browser. A session gets its secret with its first booking and keeps it to its end."""
     user = request.user if isinstance(request.user, User) else None
-    return Visitor(owner_key=request.session.get(OWNER_KEY, ""), user=user)
+    return Visitor(request.session.get(OWNER_KEY, ""), user, network_key(request))
 
 
 def has_ended(request: HttpRequest) -> bool:

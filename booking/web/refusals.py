@@ -32,6 +32,10 @@ _WORDS = {
         "That time is no longer held for you",
         "Somebody else has it now. Nothing you entered is lost: pick another time below.",
     ),
+    RefusalCode.HOLD_LIMIT: (
+        "We cannot hold another time just now",
+        "Several times are held for you already, or for others where you are. Finish one of them, or wait ten minutes and choose again. You can also call us.",
+    ),
     RefusalCode.NOT_ACCEPTED: (
         "We could not book this visit online",
         "The clinic's system did not accept it. No visit was made. Please call us and we will book it for you.",
