@@ -1,0 +1,156 @@
+"""The board's two stores do the same; and when Redis is away the board goes on in its own process."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import pytest
+
+from booking import board
+from booking.board import shared
+from booking.board.readings import Reading
+from booking.board.shared import SharedStore, ask
+from booking.board.store import LocalStore, Store
+from tests.rig.redis import Redis
+from tests.rig.redis import redis as start_redis
+
+
+@pytest.fixture(params=["local", "shared"])
+def store(request, redis_server: Redis) -> Store:
+    if request.param == "local":
+        return LocalStore()
+    redis_server.flush()
+    return SharedStore(redis_server.url(2))
+
+
+def test_what_is_put_is_there_until_its_time_is_over(store):
+    store.put({"board:a": b"1", "board:b": b"\x00\xff"}, 0.4)
+    assert store.get(["board:a", "board:c", "board:b"]) == [b"1", None, b"\x00\xff"]
+    time.sleep(0.5)
+    assert (store.get(["board:a", "board:b"]), store.get([])) == ([None, None], [])
+
+
+def test_changes_are_those_after_the_number_asked_about(store):
+    first = store.changes("", 0)
+    assert first.keys is None
+    store.put({"board:a": b"1", "board:b": b"1"}, 60)
+    second = store.changes(first.origin, first.number)
+    assert (set(second.keys), second.number > first.number) == ({"board:a", "board:b"}, True)
+    assert store.changes(second.origin, second.number).keys == []
+    store.put({"board:a": b"2"}, 60)
+    assert store.changes(second.origin, second.number).keys == ["board:a"]
+    assert set(store.changes(first.origin, first.number).keys) == {"board:a", "board:b"}
+    assert store.changes("another", second.number).keys is None
+
+
+def test_a_store_that_was_emptied_says_that_it_cannot_tell(redis_server):
+    redis_server.flush()
+    store = SharedStore(redis_server.url(2))
+    for _ in range(5):
+        store.put({"board:a": b"1"}, 60)
+    before = store.changes("shared", 0)
+    redis_server.flush()
+    store.put({"board:b": b"1"}, 60)
+    assert store.changes(before.origin, before.number).keys is None
+
+
+def test_a_claim_has_one_holder(store):
+    got, start = [], threading.Barrier(12)
+
+    def claim() -> None:
+        start.wait()
+        got.append(store.claim(["board:x", "board:y"], 60))
+
+    threads = [threading.Thread(target=claim) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [sum(each[index] for each in got) for index in (0, 1)] == [1, 1]
+    store.drop(["board:x"])
+    assert store.claim(["board:x", "board:y"], 0.2) == [True, False]
+    time.sleep(0.3)
+    assert store.claim(["board:x"], 1) == [True]
+
+
+def test_counts_begin_anew_after_a_pause(store):
+    assert [store.count("board:n", 0.3) for _ in range(3)] == [1, 2, 3]
+    time.sleep(0.4)
+    assert store.count("board:n", 0.3) == 1
+    store.drop(["board:n"])
+    assert store.count("board:n", 0.3) == 1
+
+
+def test_rankings_give_the_highest_first_and_forget_the_low(store):
+    for member, score in (("a", 1.0), ("b", 3.0), ("c", 2.0), ("a", 4.0)):
+        store.rank("board:r", member, score)
+    assert store.ranked("board:r", 2.5) == ["a", "b"]
+    assert store.ranked("board:r", 0.0) == ["a", "b"]
+
+
+def test_no_second_and_no_minute_has_more_calls_than_permitted(store):
+    """Over any stretch, not by the clock's own seconds: a fresh second does not begin a fresh allowance."""
+    at = []
+    ends = time.monotonic() + 3.2
+    while time.monotonic() < ends:
+        wait = store.spend(5, 13)
+        if not wait:
+            at.append(time.monotonic())
+        else:
+            time.sleep(min(wait, 0.02))
+    assert len(at) == 13
+    assert all(later - earlier >= 0.99 for earlier, later in zip(at, at[5:], strict=False))
+    assert 55 < store.spend(5, 13) <= 60
+
+
+def test_calls_noted_by_others_leave_so_much_less(store):
+    for _ in range(4):
+        store.note_call()
+    assert (store.spend(5, 100), store.spend(5, 100) > 0) == (0.0, True)
+
+
+@pytest.fixture
+def own_redis(settings):
+    with start_redis() as server:
+        settings.REDIS_URL = server.url()
+        board.forget()
+        yield server
+        server.child.signal_group(signal.SIGCONT)
+    settings.REDIS_URL = ""
+    board.forget()
+
+
+def put(key: str) -> None:
+    ask(lambda store: store.put({key: Reading(time.time()).to_bytes()}, 60))
+
+
+def test_a_redis_that_hangs_costs_one_wait_and_what_was_known_stays(own_redis, monkeypatch):
+    monkeypatch.setattr(shared, "AWAY_SECONDS", 3)
+    put("board:a:1")
+    board.mirror.sync()
+    known = board.mirror.readings(["board:a:1"])["board:a:1"]
+    own_redis.child.signal_group(signal.SIGSTOP)
+    began = time.monotonic()
+    for _ in range(20):
+        board.mirror.sync()
+        put("board:b:1")
+    assert time.monotonic() - began < 2 * shared.WAIT_SECONDS
+    assert board.mirror.readings(["board:a:1"]) == {"board:a:1": known}
+    own_redis.child.signal_group(signal.SIGCONT)
+    time.sleep(3.1)
+    # Back again, it is believed again: what this process put down meanwhile is not in it.
+    board.mirror.sync()
+    found = board.mirror.readings(["board:a:1", "board:b:1"])
+    assert (found["board:a:1"], found["board:b:1"].read_at) == (known, 0.0)
+
+
+def test_a_redis_that_is_gone_costs_no_wait(own_redis):
+    put("board:a:1")
+    own_redis.child.kill()
+    began = time.monotonic()
+    for _ in range(20):
+        board.mirror.sync()
+        put("board:b:1")
+    assert time.monotonic() - began < 1
