@@ -102,7 +102,7 @@ class Stopwatch:
         runs: int,
         tries: int = 3,
         calibrate: Callable[[], float] = calibration,
-        tell: Callable[[str], None] = str,
+        tell: Callable[[str], object] = str,
     ) -> None:
         self.runs = runs
         self.tries = tries

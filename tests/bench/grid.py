@@ -8,12 +8,10 @@ from __future__ import annotations
 import gzip
 import math
 import re
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from http.client import HTTPConnection
-from itertools import count
 
 from tests.rig.processes import LOOPBACK
 
@@ -124,6 +122,10 @@ def require_everything(
     require(answer, oracle.answer(range(size), days), "the portal's pages")
 
 
+class NotWhole(AssertionError):
+    """Pages still lacked times when the time for them was over."""
+
+
 class Browser:
     """One visitor at one connection, for what has to be looked at between the loads."""
 
@@ -151,27 +153,3 @@ class Browser:
 
     def close(self) -> None:
         self.connection.close()
-
-
-def until_whole(
-    browser: Browser,
-    portal_schedules: Mapping[int, int],
-    oracle: Oracle,
-    size: int,
-    paths_by_days: Mapping[tuple[date, ...], list[str]],
-    seconds: float,
-) -> int:
-    """Ask for pages as a waiting browser would until all are whole; how often that took. ``Wrong`` after ``seconds``."""
-    ends = time.monotonic() + seconds
-    waiting = dict(paths_by_days)
-    for turn in count(1):
-        for days, paths in list(waiting.items()):
-            shown = compare(browser.pages(paths), portal_schedules, oracle, days, size)
-            if not shown.missing:
-                del waiting[days]
-        if not waiting:
-            return turn
-        if time.monotonic() > ends:
-            raise Wrong(f"the grid was not whole after {seconds:.0f} seconds")
-        time.sleep(0.3)
-    raise AssertionError

@@ -128,6 +128,9 @@ class _Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def _is_over(self) -> bool:
+        return self.transport is None
+
     async def _more(self) -> None:
         if self.transport is None:
             raise ConnectionError("the server closed the connection in mid-answer")
@@ -166,7 +169,7 @@ class _Connection(asyncio.Protocol):
         elif status in (204, 304):
             body = b""
         else:
-            while self.transport is not None:
+            while not self._is_over():
                 await self._more()
             body = bytes(self._buffer)
             self._buffer.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -14,7 +14,7 @@ from tests.rig.sandbox import SandboxControl
 from . import data, grid, load
 from .figures import Figures
 from .oracle import Oracle
-from .systems import Floor, Ground, Peer, PortalUnderTest
+from .systems import OPEN_BUDGET, Floor, Ground, Peer, PortalUnderTest
 from .usage import cpu_seconds
 
 # The EHR's answer is delayed by so much, besides its own time.
@@ -57,14 +57,45 @@ class Scene:
         if milliseconds:
             self.sandbox.faults("slow", times=None, delay_seconds=milliseconds / 1000)
 
+    def stop_floor(self) -> None:
+        if self.floor is not None:
+            self.floor.stop()
+
     def shown(self, bodies: list[bytes], days: tuple[date, ...]) -> grid.Shown:
         return grid.compare(bodies, self.portal.schedules, self.oracle, days, self.size)
 
-    def warm(self, seconds: float = 120) -> None:
-        """Have the four weeks of the first page, and all pages of the first week, on the board; each whole."""
+    def warm(self, seconds: float = 300) -> None:
+        """Have the four weeks of the first page on the board, whole.
+
+        A large board is filled by a portal that may ask the EHR without a limit; what is timed keeps to the default one.
+        """
+        weeks = {week: grid.week_pages(week) for week in map(self.clinic.week, range(data.WEEKS))}
+        if self.size > grid.PAGE_OF and not self._is_whole(weeks):
+            self.portal.restart(**OPEN_BUDGET)
+            self._until_whole(weeks, seconds)
+            self.portal.restart()
+        self._until_whole(weeks, seconds)
+
+    def _is_whole(self, weeks: Mapping[tuple[date, ...], list[str]]) -> bool:
+        try:
+            self._until_whole(weeks, 0)
+        except grid.NotWhole:
+            return False
+        return True
+
+    def _until_whole(self, weeks: Mapping[tuple[date, ...], list[str]], seconds: float) -> None:
+        """Ask for pages as a waiting browser would, until all are whole; ``NotWhole`` when that takes too long."""
         browser = grid.Browser(self.portal.port, self.visitors[0])
-        weeks = {self.clinic.week(number): grid.week_pages(self.clinic.week(number)) for number in range(4)}
-        grid.until_whole(browser, self.portal.schedules, self.oracle, self.size, weeks, seconds)
+        ends, waiting = time.monotonic() + seconds, dict(weeks)
+        while True:
+            for days, paths in list(waiting.items()):
+                if not self.shown(browser.pages(paths), days).missing:
+                    del waiting[days]
+            if not waiting:
+                break
+            if time.monotonic() > ends:
+                raise grid.NotWhole(f"the grid of {self.name} was not whole after {seconds:.0f} seconds")
+            time.sleep(0.3)
         browser.close()
 
     def meters(self) -> Figures:

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from .. import grid, load
 from ..data import Clinic
 from ..figures import Act, Figures, Stopwatch
+from ..oracle import Wrong
 from ..scene import Scene
 
 WORKLOAD = "booking"
@@ -71,7 +72,7 @@ def _book(scene: Scene, times: Times, visitors: list[dict[str, str]], each: int,
         ]
         booked = sum(b"is booked" in page for page in last)
         if booked != each * len(visitors):
-            raise grid.Wrong(f"{booked} of {each * len(visitors)} visits were booked")
+            raise Wrong(f"{booked} of {each * len(visitors)} visits were booked")
         return outcome
 
     return scene.metered(act)

@@ -75,7 +75,7 @@ def _cold_once(scene: Scene, watch: Stopwatch, delay: int) -> None:
     scene.delay(0)
     browsers = fresh_connections(scene)
     scene.delay(delay)
-    kinds = (("page", {}), ("part", grid.HTMX))
+    kinds: tuple[tuple[str, Mapping[str, str]], ...] = (("page", {}), ("part", grid.HTMX))
     for browser, (what, headers) in zip(browsers, kinds, strict=False):
         scene.settle()
         calibration = watch.quiet()

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tests.rig.processes import accepts_tcp, free_port, running
@@ -94,10 +95,7 @@ def sandbox_alone(scene: Scene, watch: Stopwatch) -> None:
         return outcome.figures() | per_round(spent, outcome.rounds)
 
     watch.take(
-        {
-            ("limits", "", "sandbox: one Slot search", f"c={count}"): (lambda c=count: act(c))
-            for count in (1, 8)
-        }
+        {("limits", "", "sandbox: one Slot search", f"c={count}"): partial(act, count) for count in (1, 8)}
     )
 
 
@@ -107,13 +105,10 @@ def client_alone(watch: Stopwatch, seconds: float, directory: Path) -> None:
     program = [sys.executable, "-m", "tests.bench.nothing", str(port)]
     log = directory / "nothing.log"
     with running("nothing", program, log=log, ready=lambda: accepts_tcp(port)):
-        watch.take(
-            {
-                ("limits", "", "load client: 30 kB from memory", f"c={count}"): (
-                    lambda c=count: load.run(
-                        port, [load.Visitor([load.Ask("/")]) for _ in range(c)], seconds=seconds
-                    ).figures()
-                )
-                for count in (1, 32)
-            }
-        )
+
+        def act(count: int) -> Figures:
+            crowd = [load.Visitor([load.Ask("/")]) for _ in range(count)]
+            return load.run(port, crowd, seconds=seconds).figures()
+
+        name = ("limits", "", "load client: 30 kB from memory")
+        watch.take({(*name, f"c={count}"): partial(act, count) for count in (1, 32)})

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 from .. import grid, load
 from ..data import ZONE
-from ..figures import Figures, Stopwatch
-from ..oracle import Answer, by_clinician_day, require
+from ..figures import Act, Figures, Stopwatch
+from ..oracle import Answer, Wrong, by_clinician_day, require
 from ..scene import Scene, metered_elsewhere
 from .warm import prepare
 
@@ -102,7 +102,7 @@ def every_time(scene: Scene, watch: Stopwatch) -> None:
     _until_everything(scene, browser, paths)
     browser.close()
     ours = f"{len(paths)} pages"
-    acts = {
+    acts: dict[tuple[str, ...], Act] = {
         (WORKLOAD, scene.name, f"ours: {ours}", f"c={CONNECTIONS}"): lambda: our_pages(scene, htmx=False),
         (WORKLOAD, scene.name, f"ours: {ours} as parts", f"c={CONNECTIONS}"): lambda: our_pages(
             scene, htmx=True
@@ -119,7 +119,7 @@ def _until_everything(scene: Scene, browser: grid.Browser, paths: list[str]) -> 
         try:
             grid.require_everything(browser.pages(paths), scene.portal.schedules, scene.oracle, scene.size)
             return
-        except grid.Wrong:
+        except Wrong:
             if attempt == 39:
                 raise
             time.sleep(0.5)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from .. import grid, load
 from ..figures import Act, Figures, Stopwatch
+from ..oracle import Wrong
 from ..scene import Scene, metered_elsewhere
 from ..systems import Floor
 
@@ -80,7 +81,7 @@ def next_available(scene: Scene, watch: Stopwatch) -> None:
     browser.close()
     wanted = scene.oracle.next_available(range(scene.size))
     if min((start for _, start in slots), default=0) != wanted:
-        raise grid.Wrong(f"next available at {scene.name} is not the oracle's {wanted}")
+        raise Wrong(f"next available at {scene.name} is not the oracle's {wanted}")
     watch.take(
         {
             ("next", scene.name, "page, next available", f"c={count}"): ours(scene, count, [path])
