@@ -70,7 +70,6 @@ _FEATURES = Features(
 class MedplumGateway(R4Gateway):
     licenses_by_role = True
     page_size = "1000"
-    slot_list_page_size = "1000"
     takes_slot_lists = True
 
     def __init__(self, client: EhrClient, *, directory_seconds: float) -> None:

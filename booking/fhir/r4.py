@@ -58,8 +58,8 @@ class R4Gateway(SlotBooking):
 
     @property
     def limits(self) -> Limits:
-        """R4 sets no bounds to a search. Four weeks and a day of twenty schedules are some 6,000 half hours of any
-        status, a dozen pages; more would not come within one verb's time."""
+        """R4 sets no bounds to a search. Four weeks and a day of ten schedules are some 3,000 half hours of any
+        status, three pages or more; beyond that a search does not come within the time a page waits."""
         return Limits(
             days_per_slot_search=29,
             schedules_per_slot_search=MOST_AT_ONCE,

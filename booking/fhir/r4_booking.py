@@ -37,7 +37,7 @@ logger = logging.getLogger("booking.fhir")
 
 class SlotBooking(StandardGateway):
     page_size = PAGE_SIZE
-    slot_list_page_size = "500"
+    slot_list_page_size = "1000"
     takes_slot_lists = False
 
     def __init__(self, client: EhrClient) -> None:

@@ -39,6 +39,7 @@ REFERENCE = re.compile(
 _INSTANT = re.compile(
     r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d)?(\.\d{1,9})?(Z|[+-](?:0\d|1[0-4]):[0-5]\d)", re.ASCII
 )
+_LONGEST_INSTANT = 40
 _DAY = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T.*)?)?)?", re.ASCII)
 # What no text column or log line takes: control characters, NUL among them, and halves of surrogate pairs.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]+")
@@ -90,7 +91,13 @@ def own_reference(resource: Mapping[str, Any]) -> str:
 
 def instant(value: object) -> datetime | None:
     """An instant in UTC; None for a time that does not exist, or has no offset and so names no moment."""
-    found = _INSTANT.fullmatch(value) if isinstance(value, str) else None
+    return _instant(value) if isinstance(value, str) and len(value) <= _LONGEST_INSTANT else None
+
+
+@lru_cache(maxsize=16_384)
+def _instant(value: str) -> datetime | None:
+    """Slots of many schedules begin and end at the same few moments, and each is looked at several times."""
+    found = _INSTANT.fullmatch(value)
     if not found:
         return None
     day, minutes, seconds, fraction, offset = found.groups()

@@ -25,7 +25,8 @@ logger = logging.getLogger("booking.fhir")
 Json = dict[str, Any]
 _T = TypeVar("_T")
 
-MOST_AT_ONCE = 20
+# A search for ten takes about as long as one for one and a half; for more, a page would rather wait for two at once.
+MOST_AT_ONCE = 10
 _KEEP_SECONDS = 3600.0
 # Answers that may be about the one Schedule asked for, and leave the others as they are.
 _ABOUT_ONE = frozenset({400, 404, 410, 422})

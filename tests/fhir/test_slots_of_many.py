@@ -86,7 +86,7 @@ def test_one_search_and_one_look_at_the_schedules_answer_for_all():
             ("schedule", "Schedule/ana,Schedule/ben,Schedule/cal"),
             ("start", "ge2026-11-30T10:00:00Z"),
             ("start", "lt2026-12-02T12:00:00Z"),
-            ("_count", "500"),
+            ("_count", "1000"),
         ]
         assert times(opened, BEN, ANA, BEN) == {BEN: [60], ANA: [0, 30]}
         assert times(opened, CAL) == {CAL: []}
@@ -296,20 +296,20 @@ def test_more_than_a_search_may_name_are_asked_for_in_several():
     with gateway(ehr) as opened:
         assert times(opened, *refs) == {ref: [0] for ref in refs}
         most = opened.limits.schedules_per_slot_search
-    assert [len(each.split(",")) for each in lists_of(ehr)] == [most, most, 45 - 2 * most]
+    assert [len(each.split(",")) for each in lists_of(ehr)] == [most] * 4 + [5]
 
 
 def test_medplum_answers_for_slots_in_one_search_and_says_what_it_has_seen_of_its_schedules():
     ehr = clinic(kept_by_operations("half", id="kept"))
     with gateway(ehr, dialect="medplum") as opened:
-        assert opened.limits.schedules_per_slot_search == 20
+        assert opened.limits.schedules_per_slot_search == 10
         assert times(opened) == WHOLE
         assert ehr.lines == ["GET Schedule", "GET Slot"]
         assert ehr.sent[1].url.params["_count"] == "1000"
         # There a list is known to work, so silence is an answer.
         assert times(opened, BEN, CAL) == {BEN: [60], CAL: []}
         assert len(lists_of(ehr)) == 2
-        assert opened.limits.schedules_per_slot_search == 20
+        assert opened.limits.schedules_per_slot_search == 10
     with gateway(ehr, dialect="medplum") as opened:
         opened._ways.add(True)
         assert opened.limits.schedules_per_slot_search == 1
@@ -317,7 +317,7 @@ def test_medplum_answers_for_slots_in_one_search_and_says_what_it_has_seen_of_it
 
 @pytest.mark.parametrize(
     ("dialect", "wanted"),
-    [("canvas", Limits(14, 1, 1)), ("medplum", Limits(29, 20, 12)), ("r4", Limits(29, 20, 8))],
+    [("canvas", Limits(14, 1, 1)), ("medplum", Limits(29, 10, 12)), ("r4", Limits(29, 10, 8))],
 )
 def test_what_a_search_may_span_is_known_without_a_call(dialect, wanted):
     asked: list[httpx.Request] = []

@@ -51,7 +51,10 @@ class Query:
 
     @property
     def where(self) -> tuple[str, list[Any]]:
-        sql = " AND ".join(["type = ?", "deleted = 0", *(each.sql for each in self.conditions)])
+        # For a list of schedules SQLite would rather go through all Slots there are; the sign keeps it from that.
+        by_schedule = any(each.sql.startswith("schedule IN") for each in self.conditions)
+        kind = "+type = ?" if by_schedule else "type = ?"
+        sql = " AND ".join([kind, "deleted = 0", *(each.sql for each in self.conditions)])
         return sql, [self.kind, *(value for each in self.conditions for value in each.values)]
 
 
