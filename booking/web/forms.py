@@ -88,6 +88,8 @@ class ContactForm(forms.Form):
         error_messages={"invalid": "Enter an e-mail address such as name@example.com."},
     )
     mobile = MobileField(label="Mobile number", required=False)
+    # Nobody sees this one. Programs that fill in whatever a form has give themselves away by it.
+    website = forms.CharField(required=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -99,6 +101,11 @@ class ContactForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         channel = cleaned.get("channel")
+        if cleaned.get("website"):
+            self.add_error(
+                "channel", f"We could not send a code. Please try once more, or call {settings.CLINIC_PHONE}."
+            )
+            return cleaned
         other = {"email": "mobile", "mobile": "email"}.get(channel or "")
         if other:
             # What stands in the field that was not chosen is no reason to stop anyone.
