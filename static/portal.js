@@ -122,6 +122,7 @@
       open: all("details[open][id]", target).map((each) => each.id),
       had: target.contains(focus) && focus !== document.body && { id: focus.id, slot: focus.name === "slot" && focus.value },
       days: $(".days", target)?.scrollLeft,
+      top: scrollY,
       state: target.dataset?.state,
     };
   });
@@ -137,7 +138,11 @@
     const isQuiet = "quiet" in (event.detail.requestConfig?.elt?.dataset ?? {});
     $("#trouble")?.replaceChildren();
     kept.open?.forEach((id) => { const each = document.getElementById(id); if (each) each.open = true; });
-    if (part.id === "times") showDay(kept.days);
+    if (part.id === "times") {
+      showDay(kept.days);
+      /* The browser loses its place while the part is out of the page. */
+      if (kept.top !== undefined) scrollTo({ top: kept.top, behavior: "instant" });
+    }
     if (part.id === "hold") runClock();
     if (kept.had && document.activeElement === document.body) {
       const same = kept.had.slot

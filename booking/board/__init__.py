@@ -62,12 +62,16 @@ def read(wants: Sequence[Want], *, deadline_seconds: float) -> BoardView:
 
 
 def _refresh_aged(known: Known) -> None:
-    aged = [(each, weeks) for each in known.judged if (weeks := each.aged(known.fresh_after))]
+    aged = [
+        (each, due)
+        for each in known.judged
+        if not each.lacks() and (due := each.read_before(known.fresh_after))
+    ]
     if not aged or known.has_failed(aged[0][0]):
         return
     aged.sort(key=lambda found: found[0].read_at)
     most = fetching.weeks_per_search()
-    asked = [window for each, weeks in aged[:OLD_AT_ONCE] for window in windows(each.want.line, weeks, most)]
+    asked = [window for each, due in aged[:OLD_AT_ONCE] for window in windows(each.want.line, due, most)]
     fetching.submit(asked[:OLD_AT_ONCE], ends=time.monotonic())
 
 

@@ -127,9 +127,9 @@ def _due(wants: Sequence[Want], older_than: float) -> list[Window]:
     most = fetching.weeks_per_search()
     ages: dict[Window, float] = {}
     for judged in known.judged:
-        weeks = sorted({*judged.lacks(), *judged.aged(known.now - older_than)})
-        if not weeks or known.has_failed(judged):
+        due = judged.read_before(max(judged.marked_at, known.now - older_than))
+        if not due or known.has_failed(judged):
             continue
-        for window in windows(judged.want.line, weeks, most):
+        for window in windows(judged.want.line, due, most):
             ages[window] = min(judged.read_at, ages.get(window, judged.read_at))
     return sorted(ages, key=lambda window: ages[window])

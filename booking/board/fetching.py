@@ -104,9 +104,15 @@ def _fetch(batch: Sequence[Window], ends: float, share: float) -> None:
     if not mine:
         return
     try:
-        with paid_call(ends=ends, share=share) as may_call:
-            if may_call:
-                _read(mine)
+        # Whoever had the claim before may have read them, after they were found to be due and before this claim.
+        mirror.sync()
+        readings = mirror.readings(key for window in mine for key in window.keys)
+        kept_after = time.time() - settings.GRID_KEEP_SECONDS
+        due = [window for window in mine if window.is_due(readings, kept_after)]
+        if due:
+            with paid_call(ends=ends, share=share) as may_call:
+                if may_call:
+                    _read(due)
     finally:
         ask(lambda store: store.drop([_claim_key(window) for window in mine]))
 

@@ -46,21 +46,16 @@ class Judged:
         """When its oldest week was read; 0 when one never was."""
         return min(reading.read_at for reading in self.readings)
 
-    def lacks(self) -> list[int]:
-        """Weeks never read, or seen to differ since: a page waits for these."""
-        least = max(self.marked_at, 1.0)
-        return [
-            week
-            for week, reading in zip(self.want.weeks, self.readings, strict=True)
-            if reading.read_at < least
-        ]
+    def lacks(self) -> list[tuple[int, float]]:
+        """Weeks never read, or seen to differ since, each with when it was read: a page waits for these."""
+        return self.read_before(max(self.marked_at, 1.0))
 
-    def aged(self, read_before: float) -> list[int]:
-        """Weeks whose reading is older than that."""
+    def read_before(self, instant: float) -> list[tuple[int, float]]:
+        """Weeks whose reading is older than that, or was never made, each with when that was."""
         return [
-            week
+            (week, reading.read_at)
             for week, reading in zip(self.want.weeks, self.readings, strict=True)
-            if 0.0 < reading.read_at < read_before
+            if reading.read_at < instant
         ]
 
 

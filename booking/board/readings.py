@@ -6,8 +6,8 @@ import hashlib
 import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property, lru_cache
 
@@ -120,11 +120,19 @@ def instant_from_bytes(data: bytes | None) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Weeks of one line that are asked for together."""
+    """Weeks of one line that are asked for together; ``due`` are those it is asked for, and when each was last read."""
 
     line: Line
     first_week: int
     weeks: int
+    due: tuple[tuple[int, float], ...] = field(default=(), compare=False)
+
+    def is_due(self, readings: Mapping[str, Reading], kept_after: float) -> bool:
+        """Whether any of them has not been read since, or so long ago that it counts for nothing."""
+        return any(
+            readings[f"{self.line.key}:{week}"].read_at <= max(read_at, kept_after)
+            for week, read_at in self.due
+        )
 
     @property
     def keys(self) -> list[str]:
@@ -147,10 +155,15 @@ class Window:
         return parts
 
 
-def windows(line: Line, weeks: list[int], most: int) -> list[Window]:
-    """As few searches as cover these weeks (sorted), each as wide as the EHR permits: a wider one costs the same."""
+def windows(line: Line, due: Sequence[tuple[int, float]], most: int) -> list[Window]:
+    """As few searches as cover these weeks (in order, each with when it was last read).
+
+    Each is as wide as the EHR permits, ``most`` weeks: a wider one costs the same.
+    """
     found: list[Window] = []
-    for week in weeks:
-        if not found or week >= found[-1].first_week + most:
-            found.append(Window(line, week, most))
+    for week, read_at in due:
+        if found and week < found[-1].first_week + most:
+            found[-1] = replace(found[-1], due=(*found[-1].due, (week, read_at)))
+        else:
+            found.append(Window(line, week, most, ((week, read_at),)))
     return found

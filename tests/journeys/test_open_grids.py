@@ -1,0 +1,176 @@
+"""Many people at one grid, and a grid that stays open: the EHR is asked once for all, and what is gone disappears."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from threading import Barrier
+from urllib.parse import parse_qs
+
+import pytest
+
+from tests.rig.browser import Browser
+from tests.rig.portal import Portal
+from tests.rig.portal import portal as start_portal
+from tests.rig.postgres import Postgres
+from tests.rig.redis import Redis
+from tests.rig.sandbox import SandboxControl
+
+from .plain import PlainVisitor
+from .steps import busy_day, to_times
+
+VISITORS = 100
+_SESSIONS = """
+import json
+from importlib import import_module
+from django.conf import settings
+store = import_module(settings.SESSION_ENGINE).SessionStore
+keys = []
+for _ in range(COUNT):
+    session = store()
+    session["draft"] = {"reason": "headache", "is_screened": True, "jurisdiction": "CA",
+        "zone": "America/Los_Angeles", "specialty": "family"}
+    session.save()
+    keys.append(session.session_key)
+print("KEYS", json.dumps(keys))
+"""
+# Two processes that have nothing in common but the EHR: what the shared board is there to mend.
+NO_REDIS = {"REDIS_URL": ""}
+
+
+@pytest.fixture(params=["shared", "control"])
+def crowded(
+    request: pytest.FixtureRequest, sandbox: SandboxControl, redis_server: Redis, postgres_server: Postgres
+) -> Iterator[Portal]:
+    with (
+        postgres_server.database() as database_url,
+        start_portal(
+            sandbox,
+            database_url=database_url,
+            redis_url=redis_server.url(5) if request.param == "shared" else None,
+            web_processes=2,
+            env={"GRID_FRESH_SECONDS": "600", "GRID_DEADLINE_SECONDS": "5"},
+        ) as running,
+    ):
+        yield running
+
+
+def test_a_hundred_visitors_on_one_cold_grid_fetch_each_schedule_day_once(
+    crowded: Portal, sandbox: SandboxControl, request: pytest.FixtureRequest
+) -> None:
+    said = crowded.manage("shell", "-c", _SESSIONS.replace("COUNT", str(VISITORS))).stdout
+    keys = json.loads(next(line for line in said.splitlines() if line.startswith("KEYS"))[5:])
+    visitors = [PlainVisitor(crowded.url) for _ in keys]
+    for visitor, key in zip(visitors, keys, strict=True):
+        visitor.http.cookies.set("session", key)
+    sandbox.faults("slow", type="Slot", delay_seconds=0.2, times=None)
+    before = Counter(sandbox.slot_searches())
+    start = Barrier(VISITORS)
+
+    def look(visitor: PlainVisitor) -> int:
+        start.wait(60)
+        while "Checking" in visitor.open("/book/times/").text:
+            pass
+        return visitor.page.status
+
+    with ThreadPoolExecutor(VISITORS) as pool:
+        assert list(pool.map(look, visitors)) == [200] * VISITORS
+    for visitor in visitors:
+        visitor.close()
+    times = Counter(sandbox.slot_searches())
+    times.subtract(before)
+    fetched = Counter(
+        (schedule_day, duration)
+        for query, count in times.items()
+        for schedule_day, duration in _days(query)
+        for _ in range(count)
+    )
+    is_control = "control" in request.node.name
+    assert (len(fetched) > 50, max(fetched.values())) == (True, 2 if is_control else 1)
+
+
+def _days(query: str) -> Iterator[tuple[tuple[str, date], str]]:
+    fields = {name: values[0] for name, values in parse_qs(query).items()}
+    day, last = date.fromisoformat(fields["start"]), date.fromisoformat(fields["end"])
+    while day <= last:
+        yield (fields["schedule"], day), fields["duration"]
+        day += timedelta(days=1)
+
+
+def test_time_taken_here_is_gone_at_once_from_every_process(portal_server: Portal) -> None:
+    mine, other = PlainVisitor(portal_server.url), PlainVisitor(portal_server.url)
+    to_times(mine, reason="cholesterol", state="TX", specialty="cardiology")
+    to_times(other, reason="cholesterol", state="TX", specialty="cardiology")
+    day = f"/book/times/?day={busy_day()}"
+    value = [button.value for button in mine.page.buttons("slot") if button.label][-1]
+    for _ in range(6):
+        assert value in {button.value for button in other.open(day).buttons("slot")}
+    mine.press(name="slot", value=value)
+    assert mine.page.path == "/book/contact/"
+    # Whichever of the two processes answers, and however often.
+    for _ in range(12):
+        assert value not in {button.value for button in other.open(day).buttons("slot")}
+    mine.close()
+    other.close()
+
+
+@pytest.fixture(scope="module")
+def lively_portal(
+    sandbox_server: SandboxControl, redis_server: Redis, postgres_server: Postgres
+) -> Iterator[Portal]:
+    """Times count as old after eight seconds here, and an open grid looks again after five."""
+    with (
+        postgres_server.database() as database_url,
+        start_portal(
+            sandbox_server,
+            database_url=database_url,
+            redis_url=redis_server.url(6),
+            worker=True,
+            env={"GRID_FRESH_SECONDS": "8"},
+        ) as running,
+    ):
+        yield running
+
+
+def test_time_booked_elsewhere_leaves_an_open_grid_and_nothing_else_moves(
+    browser: Browser, lively_portal: Portal, sandbox: SandboxControl
+) -> None:
+    with browser.visitor() as visitor:
+        page = visitor.page
+        plain = PlainVisitor(lively_portal.url)
+        to_times(plain, reason="headache", state="CA")
+        page.context.add_cookies(
+            [{"name": "session", "value": plain.http.cookies["session"], "url": lively_portal.url}]
+        )
+        page.goto(f"{lively_portal.url}/book/times/?day={busy_day()}")
+        buttons = page.locator(".who button[name=slot]")
+        values = buttons.evaluate_all("found => found.map(each => each.value)")
+        gone, kept = values[-1], values[0]
+        page.locator(f"button[value='{kept}']").last.focus()
+        page.evaluate("scrollTo(0, 300)")
+        # Nothing has changed, so nothing is sent again.
+        with page.expect_response(lambda answer: answer.status == 304, timeout=40_000):
+            pass
+
+        schedule, epoch, _ = gone.split(".")
+        said = lively_portal.manage(
+            "shell",
+            "-c",
+            "from booking.models import ScheduleRecord as S;"
+            f" print('FOUND', S.objects.get(pk={schedule}).clinician.ehr_ref)",
+        ).stdout
+        starts_at = datetime.fromtimestamp(int(epoch), UTC)
+        sandbox.staff_books(said.split("FOUND ")[1].split()[0], starts_at, starts_at + timedelta(minutes=30))
+        page.wait_for_function(
+            "value => ![...document.querySelectorAll('button[name=slot]')].some(each => each.value === value)",
+            arg=gone,
+            timeout=40_000,
+        )
+        assert page.evaluate("[document.activeElement.value, scrollY]") == [kept, 300]
+        assert page.evaluate("document.querySelector('#say').textContent") == ""
+        assert buttons.count() < len(values)
+        plain.close()
+        visitor.assert_clean()
