@@ -14,7 +14,16 @@ def test_the_secret_is_in_no_repr():
 
 
 def test_what_other_packages_may_use():
-    assert fhir.__all__ == ["EhrConfig", "Token", "TokenStore", "correlation_id", "open_gateway"]
+    assert fhir.__all__ == [
+        "EhrConfig",
+        "Notice",
+        "Token",
+        "TokenStore",
+        "correlation_id",
+        "is_authentic",
+        "open_gateway",
+        "read_notice",
+    ]
 
 
 @pytest.mark.parametrize(
