@@ -103,7 +103,7 @@ def run(scene: Scene, watch: Stopwatch, given: argparse.Namespace, *, is_first: 
         sweep.every_time(scene, watch)
     if "crowd" in wanted and scene.size == 200 and is_half:
         crowd.cold_grid(scene, watch)
-        crowd.visitor_minutes(scene, watch, 6 if given.quick else 30)
+        crowd.visitor_minutes(scene, watch, 6 if given.quick else 60)
     if "booking" in wanted and scene.size == 200 and is_half:
         booking.booking(scene, watch)
 

@@ -41,9 +41,11 @@ def cold_grid(scene: Scene, watch: Stopwatch) -> None:
 def _searches(asked: dict[str, int]) -> Figures:
     """How many Slot searches there were, how many were one asked before, and how often a schedule's day was fetched."""
     days: dict[tuple[str, str, date], int] = {}
+    windows: set[tuple[date, date]] = set()
     for query, number in asked.items():
         fields = {name: values[0] for name, values in parse_qs(query).items()}
         first, last = date.fromisoformat(fields["start"]), date.fromisoformat(fields["end"])
+        windows.add((first, last))
         for offset in range((last - first).days + 1):
             key = (fields["schedule"], fields["duration"], first + timedelta(days=offset))
             days[key] = days.get(key, 0) + number
@@ -51,6 +53,7 @@ def _searches(asked: dict[str, int]) -> Figures:
     return {
         "slot_searches": float(total),
         "searches_repeated": float(total - len(asked)),
+        "windows": float(len(windows)),
         "schedules": float(len({key[0] for key in days})),
         "most_fetches_of_a_schedule_day": float(max(days.values(), default=0)),
     }
