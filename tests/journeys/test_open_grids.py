@@ -169,6 +169,8 @@ def test_time_booked_elsewhere_leaves_an_open_grid_and_nothing_else_moves(
             arg=gone,
             timeout=40_000,
         )
+        # What came in settles for a moment.
+        page.wait_for_timeout(500)
         assert page.evaluate("[document.activeElement.value, scrollY]") == [kept, 300]
         assert page.evaluate("document.querySelector('#say').textContent") == ""
         assert buttons.count() < len(values)
