@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from booking import ehr_seen, metrics
+from booking import ehr_seen, metrics, tracing
 from booking.scheduling.errors import EhrFailure, EhrRejected, OutcomeUnknown
 from booking.scheduling.gateway import SchedulingGateway
 
@@ -33,7 +33,8 @@ def _watch(call: Callable[..., Any], verb: str, dialect: str) -> Callable[..., A
         began = time.perf_counter()
         outcome = "ok"
         try:
-            return call(*args, **kwargs)
+            with tracing.span(f"EHR {verb}", dialect=dialect):
+                return call(*args, **kwargs)
         except EhrRejected:
             outcome = "rejected"
             raise

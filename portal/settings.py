@@ -15,7 +15,7 @@ from celery.schedules import schedule
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from portal import env, logs
+from portal import env, logs, sentry
 
 # The time zones of the pinned tzdata package, never the machine's own: a Debian 12 machine has Vancouver an hour
 # off from November 2026 on.
@@ -426,6 +426,12 @@ if METRICS_TOKEN and len(METRICS_TOKEN) < 20:
     raise ImproperlyConfigured("METRICS_TOKEN is too short. Use at least 20 random characters.")
 if _folder_of_metrics := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
     Path(_folder_of_metrics).mkdir(parents=True, exist_ok=True)
+
+# Both need requirements/telemetry.txt, and neither is told anything of a patient.
+SENTRY_DSN = env.text("SENTRY_DSN", "")
+if SENTRY_DSN:
+    sentry.start(SENTRY_DSN)
+HAS_TRACES = bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
 
 LOGGING = logs.config(
     form=env.one_of("LOG_FORMAT", ("json", "text"), "json" if IS_PRODUCTION else "text"),

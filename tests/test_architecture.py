@@ -39,7 +39,7 @@ def rule(ours: str = "", others: str | None = None, never: str = "") -> Rule:
 SETTINGS = "django.conf.settings"
 FLOW_DJANGO = f"{SETTINGS} django.db django.utils.timezone django.contrib.sessions.models"
 # Views and commands reach the EHR through flows alone; the one name of ehr.py they may know is for the log line.
-OUTER = rule("flows scheduling models messaging health metrics ehr.correlation_id", never="httpx")
+OUTER = rule("flows scheduling models messaging health metrics tracing ehr.correlation_id", never="httpx")
 
 RULES: dict[str, Rule] = {
     "scheduling": rule(others=""),
@@ -47,8 +47,9 @@ RULES: dict[str, Rule] = {
     "models": rule("scheduling", "django"),
     "ehr": rule("fhir scheduling observed", f"{SETTINGS} django.core.cache"),
     "ehr_seen": rule(others="django.core.cache"),
-    "observed": rule("ehr_seen metrics scheduling", ""),
+    "observed": rule("ehr_seen metrics scheduling tracing", ""),
     "metrics": rule(others="prometheus_client"),
+    "tracing": rule(others="opentelemetry"),
     "health": rule("ehr_seen models scheduling", "django celery kombu portal.cache"),
     "board": rule("scheduling ehr", f"{SETTINGS} redis"),
     "notice_rate": rule(others=f"{SETTINGS} django.core.cache"),
@@ -63,8 +64,8 @@ RULES: dict[str, Rule] = {
     "jobs": OUTER,
     "management": OUTER,
     "desk": OUTER,
-    "apps": rule("checks job_trace models outcomes", "django"),
-    "job_trace": rule("ehr.correlation_id", "celery"),
+    "apps": rule("checks job_trace models outcomes tracing", "django"),
+    "job_trace": rule("ehr.correlation_id tracing", "celery"),
     "outcomes": rule("metrics models scheduling", "django"),
     "checks": rule("ehr scheduling", "django"),
     "migrations": rule("models scheduling", "django"),

@@ -12,7 +12,7 @@ from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from django_htmx.http import HttpResponseClientRedirect
 
-from booking import ehr, metrics
+from booking import ehr, metrics, tracing
 from booking.scheduling.errors import EhrFailure
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,11 @@ def timed(get_response: View) -> View:
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         began = time.perf_counter()
-        response = get_response(request)
+        with tracing.span(str(request.method)) as span:
+            response = get_response(request)
+            if span is not None and request.resolver_match is not None:
+                span.update_name(f"{request.method} {request.resolver_match.view_name}")
+                span.set_attribute("http.response.status_code", response.status_code)
         if request.resolver_match is not None:
             metrics.observe_page(
                 request.resolver_match.view_name, response.status_code, time.perf_counter() - began
