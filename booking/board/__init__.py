@@ -50,7 +50,9 @@ def read(wants: Sequence[Want], *, deadline_seconds: float) -> BoardView:
     known = Known(wants, time.time())
     if lacking := known.unsettled():
         most = fetching.weeks_per_search()
-        asked = [window for each in lacking for window in windows(each.want.line, each.lacks(), most)]
+        asked = [
+            window for each in lacking for window in windows(each.want.line, each.lacks(), most, known.now)
+        ]
         wait(fetching.submit(asked, ends=ends), timeout=max(0.0, ends - time.monotonic()))
         known = Known(wants, time.time())
         # Another process may be fetching the same windows: its answer is as good as ours.
@@ -71,7 +73,9 @@ def _refresh_aged(known: Known) -> None:
         return
     aged.sort(key=lambda found: found[0].read_at)
     most = fetching.weeks_per_search()
-    asked = [window for each, due in aged[:OLD_AT_ONCE] for window in windows(each.want.line, due, most)]
+    asked = [
+        window for each, due in aged[:OLD_AT_ONCE] for window in windows(each.want.line, due, most, known.now)
+    ]
     fetching.submit(asked[:OLD_AT_ONCE], ends=time.monotonic())
 
 

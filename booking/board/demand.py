@@ -130,6 +130,6 @@ def _due(wants: Sequence[Want], older_than: float) -> list[Window]:
         due = judged.read_before(max(judged.marked_at, known.now - older_than))
         if not due or known.has_failed(judged):
             continue
-        for window in windows(judged.want.line, due, most):
+        for window in windows(judged.want.line, due, most, known.now):
             ages[window] = min(judged.read_at, ages.get(window, judged.read_at))
     return sorted(ages, key=lambda window: ages[window])

@@ -7,8 +7,8 @@ import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, lru_cache
 
 from django.conf import settings
@@ -155,15 +155,15 @@ class Window:
         return parts
 
 
-def windows(line: Line, due: Sequence[tuple[int, float]], most: int) -> list[Window]:
+def windows(line: Line, due: Sequence[tuple[int, float]], most: int, now: float) -> list[Window]:
     """As few searches as cover these weeks (in order, each with when it was last read).
 
-    Each is as wide as the EHR permits, ``most`` weeks: a wider one costs the same.
+    Each is as wide as the EHR permits, ``most`` weeks: a wider one costs the same. They are counted from this week, so
+    that no two pages ask for windows that overlap.
     """
-    found: list[Window] = []
+    # In the first hours of a Monday in UTC it is still the week before wherever people are.
+    this_week = week_of(datetime.fromtimestamp(now - 12 * 3600, UTC).date())
+    found: dict[int, list[tuple[int, float]]] = {}
     for week, read_at in due:
-        if found and week < found[-1].first_week + most:
-            found[-1] = replace(found[-1], due=(*found[-1].due, (week, read_at)))
-        else:
-            found.append(Window(line, week, most, ((week, read_at),)))
-    return found
+        found.setdefault((week - this_week) // most, []).append((week, read_at))
+    return [Window(line, this_week + number * most, most, tuple(weeks)) for number, weeks in found.items()]
