@@ -1,3 +1,4 @@
+import logging
 import os
 from threading import Thread
 
@@ -8,15 +9,15 @@ application = get_wsgi_application()
 
 
 def _make_ready() -> None:
-    """Read the clinic's rules before the first visitor asks; without a database the first page reads them."""
+    """Read the clinic's rules before the first visitor asks. Whatever hinders that, the first page reads them."""
     from django.db import Error, connections
 
     from booking.flows import clinic_rules
 
     try:
         clinic_rules.current()
-    except Error:
-        pass
+    except (Error, RuntimeError) as error:
+        logging.getLogger(__name__).warning("the clinic's rules were not read ahead: %s", error)
     finally:
         connections.close_all()
 

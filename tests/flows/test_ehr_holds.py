@@ -111,14 +111,15 @@ def test_asking_late_is_refused_too(clinic, visitor, clock, monkeypatch):
     kept = ehr_holds._request(other)
     assert hold_slot.release(other)
     ehr_holds.give_back(other, now=clock())
-    look = type(gateway).free_slots
+    dialect = type(gateway._gateway)
+    look = dialect.free_slots
 
     def look_and_lose(self: Any, *args: Any, **options: Any) -> Any:
         found = look(self, *args, **options)
         self.hold_time(kept)
         return found
 
-    monkeypatch.setattr(type(gateway), "free_slots", look_and_lose)
+    monkeypatch.setattr(dialect, "free_slots", look_and_lose)
     with pytest.raises(Refusal) as caught:
         hold(clinic, visitor, clock(), choice=choice)
     assert caught.value.code == "time_taken"
