@@ -69,7 +69,7 @@ def _refresh_aged(known: Known) -> None:
         for each in known.judged
         if not each.lacks() and (due := each.read_before(known.fresh_after))
     ]
-    if not aged or known.has_failed(aged[0][0]):
+    if not aged or demand.is_read_ahead() or known.has_failed(aged[0][0]):
         return
     aged.sort(key=lambda found: found[0].read_at)
     most = fetching.weeks_per_search()

@@ -34,7 +34,9 @@ _WATCHED, _AT_IT = "board:watched", "board:reading-ahead"
 WARM_SHARE = 0.5
 _SECONDS_AT_A_TIME = 4.0
 
+_ALIVE, _ALIVE_SECONDS = "board:read-ahead", 20
 _said: dict[str, float] = {}
+_alive = 0.0, False
 _lock = Lock()
 
 
@@ -69,8 +71,10 @@ def watch(group: str, wants: Sequence[Want]) -> None:
 
 
 def forget() -> None:
+    global _alive
     with _lock:
         _said.clear()
+        _alive = 0.0, False
 
 
 def _packed(want: Want) -> list[object]:
@@ -87,6 +91,17 @@ def _unpacked(data: bytes) -> list[Want]:
     return found
 
 
+def is_read_ahead() -> bool:
+    """Whether the job that reads ahead was at work lately. Pages then leave what has merely grown old to it."""
+    global _alive
+    now = time.monotonic()
+    until, is_alive = _alive
+    if now >= until:
+        is_alive = ask(lambda store: store.get([_ALIVE]))[0] is not None
+        _alive = now + _WORD_SECONDS, is_alive
+    return is_alive
+
+
 def read_ahead(warm: Iterable[Want], *, seconds: float = _SECONDS_AT_A_TIME) -> ReadAhead:
     """Read what is watched and half-way to being old, then what of ``warm`` is about to be lost.
 
@@ -94,6 +109,7 @@ def read_ahead(warm: Iterable[Want], *, seconds: float = _SECONDS_AT_A_TIME) -> 
     """
     if not ask(lambda store: store.claim([_AT_IT], seconds + 2))[0]:
         return ReadAhead(0, 0, 0)
+    ask(lambda store: store.put({_ALIVE: b"1"}, _ALIVE_SECONDS))
     try:
         return _read_ahead(warm, time.monotonic() + seconds)
     finally:

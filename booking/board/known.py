@@ -19,8 +19,8 @@ class BoardView:
     """``starts`` (sorted seconds since 1970) by schedule reference; ``read_at`` is that of the oldest reading shown.
 
     ``pending`` schedules are still being looked up, ``unreachable`` ones could not be. ``is_stale`` means that the EHR
-    does not answer and some of what is shown has grown old. ``number`` is for ``has_changed``; ``until`` (seconds since
-    1970) is when the passing of time alone makes this view another.
+    does not answer and some of what is shown has grown old. ``number`` is for ``has_changed``; ``made_at`` and ``until``
+    (seconds since 1970) are when it was made, and when the passing of time alone makes it another.
     """
 
     starts: dict[str, array[int]]
@@ -29,6 +29,7 @@ class BoardView:
     unreachable: int
     is_stale: bool
     number: int = 0
+    made_at: float = 0.0
     until: float = 0.0
 
 
@@ -118,5 +119,6 @@ class Known:
             unreachable=unreachable,
             is_stale=is_stale,
             number=self.number,
+            made_at=self.now,
             until=until + settings.GRID_FRESH_SECONDS if until else 0.0,
         )

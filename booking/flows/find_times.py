@@ -31,6 +31,8 @@ from .clinic_rules import ClinicRules
 BLOCK_DAYS = 7
 # What is kept is looked at anew after so long even when nothing is known to have changed.
 KEPT_SECONDS = 10.0
+# Readings come in all the time where many people look; a page takes note of them this often.
+VIEW_SECONDS = 1.0
 _MOST_KEPT = 48
 
 
@@ -69,16 +71,33 @@ class Times:
 
 @dataclass(slots=True)
 class _Kept:
-    """``keys`` are the board's, of all that went into it."""
+    """``urgent`` are the board's keys of what must be seen at once, ``read`` those of the readings that went into it."""
 
     openings: Openings
     view: board.BoardView
     claims: int
     until: datetime
-    keys: frozenset[str]
+    urgent: frozenset[str]
+    read: frozenset[str]
     made_at: float
     group: str
     wants: tuple[board.Want, ...]
+
+    def is_good(self, stands: Standing, now: datetime) -> bool:
+        """Whether nobody claimed or gave back a time of these, no schedule was seen to differ, and no time has passed."""
+        return (
+            self.claims == stands.claims
+            and now < self.until
+            and time.monotonic() < self.made_at + KEPT_SECONDS
+            and not board.has_changed(self.urgent, self.view.number)
+        )
+
+    def is_current(self) -> bool:
+        """Whether what the board said then is what it would say now, or was a moment ago."""
+        at = time.time()
+        if at < self.view.made_at + VIEW_SECONDS and not self.view.pending:
+            return True
+        return at < self.view.until and not board.has_changed(self.read, self.view.number)
 
 
 _kept: OrderedDict[Hashable, _Kept] = OrderedDict()
@@ -153,25 +172,22 @@ def _openings(
     place = (visit.reason.code, visit.jurisdiction, visit.zone)
     question = (settings.EHR_BASE_URL, rules.version, place, *_kind(visit), bounds.edges[0], bounds.edges[-1])
     with _lock:
-        kept = _kept.get(question)
-    if (
-        kept is None
-        or kept.claims != stands.claims
-        or now >= kept.until
-        or time.monotonic() > kept.made_at + KEPT_SECONDS
-        or board.has_changed(kept.keys, kept.view.number)
-    ):
+        kept = before = _kept.get(question)
+    if kept is not None and not kept.is_good(stands, now):
         kept = None
-    elif time.time() < kept.view.until:
+    if kept is not None and kept.is_current():
         board.watch(kept.group, kept.wants)
         return kept
     wants = tuple(_wants(visit, eligible, bounds, now))
     deadline = settings.GRID_DEADLINE_SECONDS if seconds is None else seconds
     view = board.read(wants, deadline_seconds=deadline)
-    if kept is not None and not board.has_changed(kept.keys, kept.view.number):
+    if kept is not None and view.starts == kept.view.starts:
+        # Read again, and the same: what was made of it is as good as before.
         kept = replace(kept, view=view)
     else:
         kept = _work_out(visit, eligible, bounds, rules, stands, now, wants, view)
+        if before is not None and kept.openings == before.openings:
+            kept.openings = before.openings
     board.watch(kept.group, kept.wants)
     with _lock:
         _kept[question] = kept
@@ -214,10 +230,10 @@ def _work_out(
         view=view,
         claims=stands.claims,
         until=min([openings.until, *_ends(claims)]),
-        keys=frozenset(
-            [key for want in wants for key in (*want.keys, *want.stale_keys)]
-            + [board.claims_key(each) for each in who]
+        urgent=frozenset(
+            [key for want in wants for key in want.stale_keys] + [board.claims_key(each) for each in who]
         ),
+        read=frozenset(key for want in wants for key in want.keys),
         made_at=time.monotonic(),
         group=board.group_key(wants),
         wants=wants,

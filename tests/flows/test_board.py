@@ -92,7 +92,7 @@ def test_the_board_shows_what_the_ehr_has_free(wants, searches):
 
 def test_what_was_read_a_moment_ago_is_not_read_again(wants, searches):
     views = [read(wants) for _ in range(3)]
-    assert (searches(), views[0].starts, views[1]) == (3, views[1].starts, views[2])
+    assert (searches(), views[0].starts, views[1].read_at) == (3, views[1].starts, views[2].read_at)
 
 
 def test_many_readers_at_once_make_one_search_of_each_schedule(portal_ehr, wants, searches):
@@ -305,4 +305,4 @@ def test_a_clinicians_claims_are_told_to_whoever_kept_something_of_theirs(wants)
 
 
 def test_nothing_wanted_is_nothing_read(portal_ehr):
-    assert replace(read([]), number=0) == board.BoardView({}, None, 0, 0, is_stale=False, until=float("inf"))
+    assert replace(read([]), number=0, made_at=0.0) == board.BoardView({}, None, 0, 0, is_stale=False, until=float("inf"))

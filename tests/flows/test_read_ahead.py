@@ -31,6 +31,19 @@ def test_what_is_watched_is_read_again_half_way_to_being_old(wants, searches, se
     assert read(wants).read_at > fresh.read_at
 
 
+def test_pages_leave_what_has_grown_old_to_the_job_while_it_is_at_work(wants, searches, settings):  # noqa: F811
+    read(wants)
+    board.read_ahead([])
+    make_old(wants, settings.GRID_FRESH_SECONDS + 1)
+    assert (counts(read(wants)), searches()) == ((0, 0, False), 3)
+    # Where no such job is, as on one machine, they see to it themselves.
+    board.forget()
+    read(wants)
+    make_old(wants, settings.GRID_FRESH_SECONDS + 1)
+    read(wants)
+    eventually(lambda: searches() == 9)
+
+
 def test_what_nobody_watches_any_more_is_left_alone(wants, searches, monkeypatch):  # noqa: F811
     read(wants)
     watch(wants)
