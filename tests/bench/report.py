@@ -168,6 +168,14 @@ def ratios(found: dict[Name, Summary]) -> dict[str, str]:
                     peers["p50_ms"], ours["p50_ms"]
                 )
                 answer[f"every time of {size}: statements, peer : ours"] = _ratio(peers["sql"], ours["sql"])
+        if (
+            workload == "warm"
+            and what == "page as first seen"
+            and (peers := row("warm", size, "peer: its page", condition))
+        ):
+            answer[f"page as first seen at {size}, {condition}: requests a second, ours : peer"] = _ratio(
+                ours["per_second"], peers["per_second"]
+            )
         if workload == "warm" and what == "page, 7 days":
             if peers := row("warm", size, "peer: its page", condition):
                 answer[f"page at {size}, {condition}: requests a second, ours : peer"] = _ratio(

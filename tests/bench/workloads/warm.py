@@ -54,6 +54,8 @@ def warm(scene: Scene, watch: Stopwatch) -> None:
     first, all_weeks = grid.week_pages(scene.clinic.week(0)), grid.four_weeks(scene.clinic)
     for count in scene.crowds:
         acts: dict[str, Callable[[], Figures]] = {
+            # What somebody who comes from the question before is shown; its times are the week's own.
+            "page as first seen": ours(scene, count, [grid.next_available()]),
             "page, 7 days": ours(scene, count, first),
             "part, 7 days": ours(scene, count, first, grid.HTMX),
             "floor: page as a file": elsewhere(scene, "floor", count, "/static/floor/page.html", GZIP),
