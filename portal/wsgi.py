@@ -1,3 +1,4 @@
+import gc
 import logging
 import os
 from threading import Thread
@@ -20,6 +21,9 @@ def _make_ready() -> None:
         logging.getLogger(__name__).warning("the clinic's rules were not read ahead: %s", error)
     finally:
         connections.close_all()
+    # What was made so far lasts as long as the process: the collector need not walk over it while pages are waited for.
+    gc.collect()
+    gc.freeze()
 
 
 Thread(target=_make_ready, name="make-ready", daemon=True).start()
