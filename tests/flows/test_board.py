@@ -305,4 +305,6 @@ def test_a_clinicians_claims_are_told_to_whoever_kept_something_of_theirs(wants)
 
 
 def test_nothing_wanted_is_nothing_read(portal_ehr):
-    assert replace(read([]), number=0, made_at=0.0) == board.BoardView({}, None, 0, 0, is_stale=False, until=float("inf"))
+    assert replace(read([]), number=0, made_at=0.0) == board.BoardView(
+        {}, None, 0, 0, is_stale=False, until=float("inf")
+    )
