@@ -26,9 +26,9 @@ def store(request, redis_server: Redis) -> Store:
 
 
 def test_what_is_put_is_there_until_its_time_is_over(store):
-    store.put({"board:a": b"1", "board:b": b"\x00\xff"}, 0.4)
+    store.put({"board:a": b"1", "board:b": b"\x00\xff"}, 1.5)
     assert store.get(["board:a", "board:c", "board:b"]) == [b"1", None, b"\x00\xff"]
-    time.sleep(0.5)
+    time.sleep(1.6)
     assert (store.get(["board:a", "board:b"]), store.get([])) == ([None, None], [])
 
 

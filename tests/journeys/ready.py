@@ -31,7 +31,7 @@ reason = VisitReasonRecord.objects.with_rules().get(code="refill")
 visit = Visit(reason.to_term(), "CA", "America/Los_Angeles", Modality.VIDEO, "family")
 now = timezone.now()
 soon = now + timedelta(days=2)
-blocks = [find_times(visit, block_number=number, now=now, stands=standing()) for number in (0, 1)]
+blocks = [find_times(visit, block_number=number, now=now, stands=standing(), seconds=30) for number in (0, 1)]
 offers = [o for times in blocks for o in times.offers if o.starts_at > soon]
 unlike = {}
 for offer in offers:  # times that do not overlap one another
