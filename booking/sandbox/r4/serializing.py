@@ -68,11 +68,10 @@ class Serializer:
         raise conflict("could not serialize access due to read/write dependencies among transactions")
 
     def _commit(self, plan: Plan, began: int) -> Answer | None:
-        with self._clinic.records.writing():
-            with self._lock:
-                between = [each for each in self._recent if each[0] > began]
-                clashed = self._commits > began
-            if clashed:
+        # Until the commit is through: who begins meanwhile would count it and not see it.
+        with self._lock, self._clinic.records.writing():
+            between = [each for each in self._recent if each[0] > began]
+            if self._commits > began:
                 others = {kind for _, kind, about in between if about == plan.about}
                 if plan.about and others - {plan.kind} and self._dice.random() < DEADLOCKS:
                     raise Refused(400, "invalid", "deadlock detected")
@@ -80,9 +79,8 @@ class Serializer:
             if any(self._has_changed(record) for record in plan.read):
                 return None
             answer = plan.apply()
-            with self._lock:
-                self._commits += 1
-                self._recent.append((self._commits, plan.kind, plan.about))
+            self._commits += 1
+            self._recent.append((self._commits, plan.kind, plan.about))
         return answer
 
     def _has_changed(self, record: Record) -> bool:
