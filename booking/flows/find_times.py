@@ -181,7 +181,9 @@ def _openings(
     wants = tuple(_wants(visit, eligible, bounds, now))
     deadline = settings.GRID_DEADLINE_SECONDS if seconds is None else seconds
     view = board.read(wants, deadline_seconds=deadline)
-    if kept is not None and view.starts == kept.view.starts:
+    is_same = kept is not None and view.starts == kept.view.starts
+    # A claim told of since ``is_good`` looked would be passed over with the view's newer number.
+    if kept is not None and is_same and not board.has_changed(kept.urgent, kept.view.number):
         # Read again, and the same: what was made of it is as good as before.
         kept = replace(kept, view=view)
     else:
@@ -211,7 +213,7 @@ def _work_out(
     wants: tuple[board.Want, ...],
     view: board.BoardView,
 ) -> _Kept:
-    within = bounds.edges[0], bounds.edges[-1]
+    within = bounds.whole
     who = {entry.clinician.id for entry in eligible}
     # A day more on either side: daily caps count by the schedule's day.
     first, last = instant(within[0]) - timedelta(days=1), instant(within[1]) + timedelta(days=1)

@@ -131,10 +131,3 @@ def find_offers(
                     withheld[verdict] += 1
     offers.sort(key=lambda offer: (offer.starts_at, offer.clinician.name, offer.clinician.id))
     return Availability(tuple(offers), dict(withheld))
-
-
-def by_local_day(offers: Iterable[Offer], zone_name: str) -> dict[date, list[Offer]]:
-    days: dict[date, list[Offer]] = defaultdict(list)
-    for offer in offers:
-        days[local_day(offer.starts_at, zone_name)].append(offer)
-    return dict(days)

@@ -56,11 +56,6 @@ def day_bounds(on: date, zone_name: str) -> tuple[datetime, datetime]:
     return starts, ends
 
 
-def part_of_day(at: datetime, zone_name: str) -> str:
-    hour = at.astimezone(zone(zone_name)).hour
-    return next(part for part in reversed(PARTS_OF_DAY) if hour >= _PART_HOURS[part])
-
-
 def part_begins(on: date, part: str, zone_name: str) -> datetime:
     """The UTC instant at which a part of a local day begins. No zone changes its clock at noon or at five."""
     return datetime.combine(on, time(_PART_HOURS[part]), zone(zone_name)).astimezone(UTC)

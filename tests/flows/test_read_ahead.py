@@ -11,6 +11,7 @@ from booking import board, ehr
 from booking.board import budget, demand
 from booking.board.shared import ask
 from booking.flows import find_times
+from booking.models import standing
 
 from .test_board import counts, eventually, make_old, read, searches, want, wants  # noqa: F401
 
@@ -94,15 +95,9 @@ def test_an_ehr_that_is_away_is_not_read_ahead(wants, portal_ehr, searches):  # 
 def test_the_coming_days_of_a_clinic_are_those_its_pages_show(clinic, clock, settings, searches):  # noqa: F811
     settings.GRID_DEADLINE_SECONDS = 8.0
     lines = {each.line.key for each in find_times._coming_wants(clock())}
-    found = find_times.find_times(clinic.visit(), block_number=0, now=clock(), stands=find_times_standing())
+    found = find_times.find_times(clinic.visit(), block_number=0, now=clock(), stands=standing())
     shown = {each.line.key for kept in find_times._kept.values() for each in kept.wants}
     assert (bool(found.offers), shown <= lines, len(lines)) == (True, True, 6)
-
-
-def find_times_standing():
-    from booking.models import standing
-
-    return standing()
 
 
 @pytest.mark.parametrize(("per_second", "per_minute"), [(4, 1000), (1000, 6)])

@@ -6,10 +6,11 @@ The usual patient is in California, the usual clinician a family doctor licensed
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from booking.scheduling.availability import Availability, Policy, find_offers
+from booking.scheduling.clock import PARTS_OF_DAY, local_day, part_begins
 from booking.scheduling.eligibility import Visit, weigh
 from booking.scheduling.terms import (
     Claim,
@@ -17,6 +18,7 @@ from booking.scheduling.terms import (
     Coding,
     License,
     Modality,
+    Offer,
     Schedule,
     Slot,
     VisitReason,
@@ -113,3 +115,16 @@ def offered(
 
 def starts(found: Availability) -> list[datetime]:
     return [offer.starts_at for offer in found.offers]
+
+
+def by_local_day(offers: Iterable[Offer], zone_name: str) -> dict[date, list[Offer]]:
+    days: dict[date, list[Offer]] = {}
+    for offer in offers:
+        days.setdefault(local_day(offer.starts_at, zone_name), []).append(offer)
+    return days
+
+
+def part_of_day(at: datetime, zone_name: str) -> str:
+    """The last part of its local day that has begun."""
+    on = local_day(at, zone_name)
+    return [part for part in PARTS_OF_DAY if part_begins(on, part, zone_name) <= at][-1]

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from booking.scheduling.availability import Policy, by_local_day, last_start
+from booking.scheduling.availability import Policy, last_start
 from booking.scheduling.eligibility import Withheld, weigh
 from booking.scheduling.openings import open_times
 from booking.scheduling.terms import License
@@ -15,6 +15,7 @@ from .builders import (
     EASTERN,
     IN_PERSON,
     PACIFIC,
+    by_local_day,
     claim,
     clinician,
     offered,

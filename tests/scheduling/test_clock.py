@@ -9,7 +9,7 @@ import pytest
 
 from booking.scheduling import clock
 
-from .builders import ARIZONA, CENTRAL, EASTERN, PACIFIC, utc
+from .builders import ARIZONA, CENTRAL, EASTERN, PACIFIC, part_of_day, utc
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_dates_are_worded_long_and_short():
     ],
 )
 def test_parts_of_the_day_change_at_noon_and_at_five(at, part):
-    assert clock.part_of_day(utc(at), PACIFIC) == part
+    assert part_of_day(utc(at), PACIFIC) == part
 
 
 def test_a_local_day_is_that_of_the_zone():

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from booking.scheduling.availability import Policy, by_local_day
+from booking.scheduling.availability import Policy
 from booking.scheduling.clock import time_words
 from booking.scheduling.eligibility import Withheld
 
@@ -15,6 +15,7 @@ from .builders import (
     CENTRAL,
     EASTERN,
     PACIFIC,
+    by_local_day,
     claim,
     clinician,
     offered,

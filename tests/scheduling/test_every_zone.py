@@ -13,6 +13,8 @@ import pytest
 from booking.scheduling import clock
 from tests.zones import Change, every_change, instant_of
 
+from .builders import part_of_day
+
 
 def changes() -> list[Change]:
     return [change for found in every_change().values() for change in found]
@@ -68,7 +70,7 @@ def test_parts_of_the_day_follow_the_clock_on_the_wall() -> None:
         for at in change.starts:
             hour = change.readings[at][3]
             part = "morning" if hour < 12 else "afternoon" if hour < 17 else "evening"
-            assert clock.part_of_day(at, change.zone) == part
+            assert part_of_day(at, change.zone) == part
 
 
 def test_a_day_holds_its_own_instants_and_no_others() -> None:
