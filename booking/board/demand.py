@@ -14,6 +14,7 @@ from concurrent.futures import wait
 from dataclasses import dataclass
 from datetime import date
 from threading import Lock
+from uuid import uuid4
 
 from django.conf import settings
 
@@ -107,13 +108,14 @@ def read_ahead(warm: Iterable[Want], *, seconds: float = _SECONDS_AT_A_TIME) -> 
 
     One process does it at a time, for about ``seconds``; what there was no room for is due again at the next run, as it has grown older.
     """
-    if not ask(lambda store: store.claim([_AT_IT], seconds + 2))[0]:
+    by = uuid4().hex
+    if not ask(lambda store: store.claim([_AT_IT], seconds + 2, by))[0]:
         return ReadAhead(0, 0, 0)
     ask(lambda store: store.put({_ALIVE: b"1"}, _ALIVE_SECONDS))
     try:
         return _read_ahead(warm, time.monotonic() + seconds)
     finally:
-        ask(lambda store: store.drop([_AT_IT]))
+        ask(lambda store: store.release([_AT_IT], by))
 
 
 def _read_ahead(warm: Iterable[Want], ends: float) -> ReadAhead:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from threading import Lock
+from uuid import uuid4
 
 from django.conf import settings
 
@@ -98,8 +99,10 @@ def _claim_key(window: Window) -> str:
 def _fetch(batch: Sequence[Window], ends: float, share: float) -> None:
     if is_away():
         return
-    claims = [_claim_key(window) for window in batch]
-    granted = ask(lambda store: store.claim(claims, settings.EHR_TOTAL_SECONDS + 1))
+    claims, by = [_claim_key(window) for window in batch], uuid4().hex
+    # As long as the wait for room in the budget and then the EHR may take.
+    seconds = max(0.0, ends - time.monotonic()) + settings.EHR_TOTAL_SECONDS + 1
+    granted = ask(lambda store: store.claim(claims, seconds, by))
     mine = [window for window, is_mine in zip(batch, granted, strict=True) if is_mine]
     if not mine:
         return
@@ -114,7 +117,7 @@ def _fetch(batch: Sequence[Window], ends: float, share: float) -> None:
                 if may_call:
                     _read(due)
     finally:
-        ask(lambda store: store.drop([_claim_key(window) for window in mine]))
+        ask(lambda store: store.release([_claim_key(window) for window in mine], by))
 
 
 def _read(windows: Sequence[Window]) -> None:

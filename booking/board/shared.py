@@ -18,7 +18,8 @@ T = TypeVar("T")
 
 # After Redis failed to answer, this process asks it nothing for as long: a hung Redis costs one wait, not one a call.
 AWAY_SECONDS = 5
-WAIT_SECONDS = 1.0
+# How long one try may wait. There are two: see ``ask``.
+WAIT_SECONDS = 0.7
 _DAY = 86_400
 _CALLS = "board:calls"
 _CALLS_KEPT = 10_000
@@ -33,6 +34,20 @@ redis.call('EXPIRE', KEYS[1], 86400)
 redis.call('EXPIRE', KEYS[2], 86400)
 if number % 1000 == 0 then redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -(tonumber(ARGV[#ARGV]) + 1)) end
 return number
+"""
+_CLAIM = """
+local granted = {}
+for i, key in ipairs(KEYS) do
+  local holder = redis.call('GET', key)
+  granted[i] = (not holder or holder == ARGV[2]) and 1 or 0
+  if granted[i] == 1 then redis.call('SET', key, ARGV[2], 'PX', ARGV[1]) end
+end
+return granted
+"""
+_RELEASE = """
+for _, key in ipairs(KEYS) do
+  if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end
+end
 """
 # Exact over any sixty seconds and any one: the times of the last calls, newest first.
 _SPEND = """
@@ -55,9 +70,11 @@ class SharedStore:
 
     def __init__(self, url: str) -> None:
         self._redis = redis.Redis.from_url(
-            url, socket_timeout=WAIT_SECONDS, socket_connect_timeout=WAIT_SECONDS, health_check_interval=30
+            url, socket_timeout=WAIT_SECONDS, socket_connect_timeout=WAIT_SECONDS
         )
         self._put = self._redis.register_script(_PUT)
+        self._claim = self._redis.register_script(_CLAIM)
+        self._release = self._redis.register_script(_RELEASE)
         self._spend = self._redis.register_script(_SPEND)
 
     @staticmethod
@@ -85,11 +102,12 @@ class SharedStore:
             args=[max(1, int(seconds * 1000)), *entries.values(), CHANGES_KEPT],
         )
 
-    def claim(self, keys: Sequence[str], seconds: float) -> list[bool]:
-        with self._redis.pipeline(transaction=False) as pipe:
-            for key in keys:
-                pipe.set(self._name(key), 1, nx=True, px=max(1, int(seconds * 1000)))
-            return [bool(each) for each in pipe.execute()]
+    def claim(self, keys: Sequence[str], seconds: float, by: str) -> list[bool]:
+        found = self._claim(keys=[*map(self._name, keys)], args=[max(1, int(seconds * 1000)), by])
+        return [bool(each) for each in found]
+
+    def release(self, keys: Sequence[str], by: str) -> None:
+        self._release(keys=[*map(self._name, keys)], args=[by])
 
     def drop(self, keys: Sequence[str]) -> None:
         if keys:
@@ -161,10 +179,14 @@ forget = _stores.forget
 
 
 def ask(work: Callable[[Store], T]) -> T:
-    """What ``work`` finds in the store that answers. It may run twice, with the second store."""
-    store = _stores.usable()
+    """What ``work`` finds in the store that answers. It may be done twice, and then in the second store."""
     try:
-        return work(store)
+        return work(_stores.usable())
+    except redis.RedisError:
+        # A connection that was closed meanwhile, or a machine that stood still for a moment.
+        pass
+    try:
+        return work(_stores.usable())
     except redis.RedisError as error:
         _stores.is_away(error)
         return work(_stores.usable())

@@ -35,11 +35,14 @@ class Store(Protocol):
     def put(self, entries: Mapping[str, bytes], seconds: float) -> None:
         """Keep entries for so long, and number the change."""
 
-    def claim(self, keys: Sequence[str], seconds: float) -> list[bool]:
-        """Which of these nobody else has claimed, and are now the caller's for so long."""
+    def claim(self, keys: Sequence[str], seconds: float, by: str) -> list[bool]:
+        """Which of these nobody but ``by`` has claimed, and are now ``by``'s for so long. Safe to ask twice."""
+
+    def release(self, keys: Sequence[str], by: str) -> None:
+        """Give back what ``by`` still holds; a claim that ran out and is another's now stays that other's."""
 
     def drop(self, keys: Sequence[str]) -> None:
-        """Give claims back, or forget a count. Not numbered."""
+        """Forget counts. Not numbered."""
 
     def count(self, key: str, seconds: float) -> int:
         """One more; the count begins anew when nothing was counted for so long."""
@@ -66,7 +69,7 @@ class LocalStore:
         self._changed: dict[str, int] = {}
         self._number = 0
         self._counts: dict[str, tuple[float, int]] = {}
-        self._claims: dict[str, float] = {}
+        self._claims: dict[str, tuple[float, str]] = {}
         self._calls: list[float] = []
         self._rankings: dict[str, dict[str, float]] = {}
 
@@ -104,19 +107,29 @@ class LocalStore:
         self._entries = {key: entry for key, entry in self._entries.items() if entry[0] > now}
         self._changed = {key: number for key, number in self._changed.items() if key in self._entries}
 
-    def claim(self, keys: Sequence[str], seconds: float) -> list[bool]:
+    def claim(self, keys: Sequence[str], seconds: float, by: str) -> list[bool]:
         now = time.monotonic()
         with self._lock:
-            free = [self._claims.get(key, 0.0) <= now for key in keys]
+            found = [self._claims.get(key, (0.0, "")) for key in keys]
+            granted = [ends <= now or holder == by for ends, holder in found]
             self._claims.update(
-                {key: now + seconds for key, is_free in zip(keys, free, strict=True) if is_free}
+                {
+                    key: (now + seconds, by)
+                    for key, is_granted in zip(keys, granted, strict=True)
+                    if is_granted
+                }
             )
-            return free
+            return granted
+
+    def release(self, keys: Sequence[str], by: str) -> None:
+        with self._lock:
+            for key in keys:
+                if self._claims.get(key, (0.0, ""))[1] == by:
+                    del self._claims[key]
 
     def drop(self, keys: Sequence[str]) -> None:
         with self._lock:
             for key in keys:
-                self._claims.pop(key, None)
                 self._counts.pop(key, None)
 
     def count(self, key: str, seconds: float) -> int:
