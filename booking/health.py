@@ -20,7 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Min, Q
 from kombu.exceptions import KombuError
 
-from booking import ehr_seen
+from booking import crash_points, ehr_seen
 from booking.models import Booking, Heartbeat, Message
 from booking.scheduling.lifecycle import BookingState
 from portal import cache
@@ -83,6 +83,7 @@ def oldest_look_up_due(now: datetime) -> datetime | None:
 
 def beat(now: datetime) -> None:
     """A worker did what beat asked for: both are alive, and so is the queue between them."""
+    crash_points.reach("beat heard")
     Heartbeat.objects.update_or_create(name=BEAT, defaults={"at": now})
 
 

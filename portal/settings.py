@@ -28,6 +28,10 @@ IS_PRODUCTION = MODE == "production"
 IS_DEMO = MODE == "demo"
 DEBUG = False
 VAR_DIR = Path(env.text("VAR_DIR", BASE_DIR / "var"))
+if MODE != "test" and env.text("PORTAL_CRASH_DIR", ""):
+    raise ImproperlyConfigured(
+        "PORTAL_CRASH_DIR makes processes kill themselves. It is for PORTAL_MODE=test alone."
+    )
 
 
 def required_in_production(default: str) -> object:

@@ -50,14 +50,16 @@ RULES: dict[str, Rule] = {
     "observed": rule("ehr_seen metrics scheduling tracing", ""),
     "metrics": rule(others="prometheus_client"),
     "tracing": rule(others="opentelemetry"),
-    "health": rule("ehr_seen models scheduling", "django celery kombu portal.cache"),
+    "crash_points": rule(others=""),
+    "health": rule("crash_points ehr_seen models scheduling", "django celery kombu portal.cache"),
     "board": rule("scheduling ehr", f"{SETTINGS} redis"),
     "notice_rate": rule(others=f"{SETTINGS} django.core.cache"),
     "video": rule(others=SETTINGS),
     "audit": rule("models scheduling", "django"),
     "messaging": rule("scheduling models", "django httpx icalendar"),
     "flows": rule(
-        "scheduling models audit ehr board messaging notice_rate video", f"{FLOW_DJANGO} celery kombu"
+        "scheduling models audit crash_points ehr board messaging notice_rate video",
+        f"{FLOW_DJANGO} celery kombu",
     ),
     "web": OUTER,
     "admin": OUTER,

@@ -13,6 +13,8 @@ from threading import Lock, Thread
 from celery import current_app
 from kombu.exceptions import OperationalError
 
+from booking import crash_points
+
 log = logging.getLogger(__name__)
 
 
@@ -26,6 +28,7 @@ class Bell:
         self._ringer: Thread | None = None
 
     def ring(self) -> None:
+        crash_points.reach("committed and bell not rung")
         with self._lock:
             # Whoever waits already is served by the same ring: it goes out after both have committed.
             self._waiting = copy_context()

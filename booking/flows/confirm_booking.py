@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
-from booking import board, ehr, video
+from booking import board, crash_points, ehr, video
 from booking.models import Booking, SchedulingPolicy
 from booking.models.bookings import Visitor
 from booking.scheduling.errors import (
@@ -62,6 +62,7 @@ def submit(booking: Booking, *, visitor: Visitor, clock: Clock) -> Booking:
         if booking.state == BookingState.EXPIRED:
             raise Refusal(RefusalCode.HOLD_ENDED)
         return booking
+    crash_points.reach("attempt on record")
     try:
         last_look(booking, now=now)
         return create(booking, clock=clock)
@@ -128,7 +129,9 @@ def create(booking: Booking, *, clock: Clock) -> Booking:
         if not _put_on_record(booking, clock(), posts=1):
             booking.refresh_from_db()
             return booking
+        crash_points.reach("create about to be sent")
         appointment_ref = gateway.create_appointment(appointment_request(booking, patient_ref))
+        crash_points.reach("create answered")
     except OutcomeUnknown as error:
         log.warning("create outcome unknown (status %s, EHR id %s)", error.status, error.correlation_id)
         rest = timedelta(seconds=settings.EHR_REST_SECONDS)
@@ -176,7 +179,9 @@ def ensure_patient(booking: Booking, *, clock: Clock) -> str:
     if found is None:
         if not _put_on_record(booking, clock(), posts=0):
             raise EhrUnavailable("another worker has taken this booking over")
+        crash_points.reach("patient about to be created")
         found = gateway.create_patient(details)
+        crash_points.reach("patient created")
     patient.ehr_patient_ref = found
     patient.save(update_fields=["ehr_patient_ref"])
     return found
@@ -208,6 +213,7 @@ def confirm(booking: Booking, appointment_ref: str, *, clock: Clock) -> bool:
         ):
             return False
         notify.owe(booking, "confirmation", now=now)
+        crash_points.reach("booked and not committed")
     return True
 
 

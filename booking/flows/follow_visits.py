@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
-from booking import board, ehr
+from booking import board, crash_points, ehr
 from booking.models import Booking, BookingEvent, ScheduleRecord
 from booking.scheduling.errors import EhrFailure, EhrUnavailable
 from booking.scheduling.lifecycle import BookingState
@@ -70,6 +70,7 @@ def follow(booking: Booking, *, now: datetime) -> bool:
     if not fields:
         return False
     _make_way(booking, record)
+    crash_points.reach("change seen in the EHR")
     try:
         with transaction.atomic():
             ours = Booking.objects.filter(

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from booking import board, ehr
+from booking import board, crash_points, ehr
 from booking.models import (
     Booking,
     BookingEvent,
@@ -213,6 +213,7 @@ def hold(visit: Visit, choice: Choice, *, visitor: Visitor, now: datetime) -> Bo
             hold_full_expires_at=expires_at,
         )
         BookingEvent.objects.create(booking=booking, new_state=BookingState.HELD, actor="patient")
+    crash_points.reach("hold written")
     board.note_claims([offer.clinician.id])
     ehr_holds.ask(booking, now=now)
     return booking
@@ -310,4 +311,6 @@ def resume(booking: Booking, *, now: datetime) -> None:
 def expire_holds(*, now: datetime) -> int:
     """Close every hold whose time is up. Claims judge expiry themselves; this only tidies."""
     lapsed = Booking.objects.filter(state=BookingState.HELD, hold_expires_at__lte=now)
-    return sum(booking.move(BookingState.EXPIRED, actor="system", note="hold ended") for booking in lapsed)
+    closed = sum(booking.move(BookingState.EXPIRED, actor="system", note="hold ended") for booking in lapsed)
+    crash_points.reach("hold expired")
+    return closed

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.db import DatabaseError, transaction
 from django.db.models import Q
 
+from booking import crash_points
 from booking.messaging import channels, texts
 from booking.models import Booking, Message
 
@@ -67,6 +68,7 @@ def deliver(*, now: datetime, most: int = 50) -> int:
         claimed = _claim(now, 1) if time.monotonic() < ends else []
         if not claimed:
             break
+        crash_points.reach("message leased")
         sent += _send(claimed[0], now)
     return sent
 
@@ -109,6 +111,7 @@ def _send(message: Message, now: datetime) -> bool:
             due_at = now + timedelta(seconds=RETRY_AFTER[message.attempts - 1])
             ours.update(due_at=due_at, lease_until=None, last_error=error.code)
         return False
+    crash_points.reach("message sent and not recorded")
     log.info(
         "message %s was sent", message.pk, extra={"booking": str(message.booking_id), "kind": message.kind}
     )

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
-from booking import ehr
+from booking import crash_points, ehr
 from booking.models import Booking
 from booking.scheduling.errors import EhrFailure, EhrUnavailable, Refusal
 from booking.scheduling.lifecycle import BookingState
@@ -51,6 +51,7 @@ def reconcile(*, clock: Clock) -> int:
     for booking in due(clock()):
         if _lease(booking, clock()):
             looked_at += 1
+            crash_points.reach("look-up leased")
             try:
                 settle(booking, clock=clock)
             finally:
@@ -74,6 +75,7 @@ def settle(booking: Booking, *, clock: Clock) -> None:
         return
     try:
         records = look_up(booking)
+        crash_points.reach("look-up answered")
     except EhrFailure as error:
         log.warning("look-up failed: %s (status %s, EHR id %s)", error, error.status, error.correlation_id)
         _look_again(booking, now)

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db.models import Q
 from kombu.exceptions import OperationalError
 
-from booking import board, ehr, notice_rate
+from booking import board, crash_points, ehr, notice_rate
 from booking.models import Booking, ScheduleRecord
 from booking.scheduling.clock import local_day
 from booking.scheduling.errors import EhrFailure
@@ -52,6 +52,7 @@ def take(body: bytes, headers: Mapping[str, str], *, now: datetime) -> None:
     log.info(
         "the EHR tells of %d appointments and %d slots", len(notice.appointment_refs), len(notice.schedules)
     )
+    crash_points.reach("notice taken")
     if notice.schedules:
         _mark_slots(notice)
     for ref in notice.appointment_refs:
