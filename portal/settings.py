@@ -164,6 +164,8 @@ CACHES = {
     )
 }
 
+# After so long, what a worker had in hand when it died is another's. Longer than a mail server may take over a message.
+WORKER_LEASE_SECONDS = env.number("WORKER_LEASE_SECONDS", 60, least=1, most=600)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -335,7 +337,7 @@ SMS_IS_ON = all(_sms) or not IS_PRODUCTION
 SMS_COUNTRIES = env.words("SMS_COUNTRIES", ["US"])
 
 # --- Sessions, cookies, headers --------------------------------------------------------------------------------
-SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_ENGINE = "portal.sessions"
 SESSION_COOKIE_AGE = env.integer("SESSION_MINUTES", 60, least=10, most=720) * 60
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_PRODUCTION
 SESSION_COOKIE_NAME = "__Host-session" if IS_PRODUCTION else "session"

@@ -46,6 +46,7 @@ _OURS = (
     "SESSION_MINUTES",
     "STAFF_SECOND_FACTOR",
     "LOG_LEVEL",
+    "WORKER_",
 )
 
 

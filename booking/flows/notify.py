@@ -6,6 +6,7 @@ import logging
 import time
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models import Q
 
@@ -17,7 +18,7 @@ from .bell import Bell
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=120)
+LEASE = timedelta(seconds=settings.WORKER_LEASE_SECONDS)
 # One run sends for this long; what is left is due at the next bell, a few seconds later.
 LONGEST_RUN_SECONDS = 45
 # After each failed attempt, in seconds; then the message is given up and shown to staff.

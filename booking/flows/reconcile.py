@@ -29,7 +29,7 @@ MOST_POSTS = 3
 # A time that is gone while our identifier is not found this often is somebody else's.
 SURE_AFTER_MISSES = 6
 PATIENCE = timedelta(minutes=14)
-LEASE = timedelta(seconds=90)
+LEASE = timedelta(seconds=settings.WORKER_LEASE_SECONDS)
 GONE = frozenset({"cancelled", "entered-in-error", "noshow"})
 
 
