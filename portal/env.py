@@ -117,7 +117,7 @@ def database(name: str, default: object = _UNSET) -> dict[str, object]:
         }
     if parts.scheme in ("postgres", "postgresql") and parts.path.strip("/"):
         return {
-            "ENGINE": "django.db.backends.postgresql",
+            "ENGINE": "portal.postgresql",
             "NAME": unquote(parts.path.strip("/")),
             "USER": unquote(parts.username or ""),
             "PASSWORD": unquote(parts.password or ""),

@@ -79,12 +79,12 @@ def _refresh_aged(known: Known) -> None:
     fetching.submit(asked[:OLD_AT_ONCE], ends=time.monotonic())
 
 
-def has_changed(keys: frozenset[str], since: int) -> bool:
+def has_changed(keys: frozenset[str], since: int, *, age: float = 0.0) -> bool:
     """Whether anything kept under these keys, or claimed of these clinicians, may have changed since ``number``.
 
-    Asks the store once, whatever the number of keys.
+    Asks the store once, whatever the number of keys; not at all when that was done less than ``age`` seconds ago.
     """
-    mirror.sync()
+    mirror.sync(age=age)
     return mirror.has_changed(keys, since)
 
 

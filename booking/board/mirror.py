@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable
 from threading import Lock
@@ -21,6 +22,7 @@ class Mirror:
     def __init__(self) -> None:
         self._lock = Lock()
         self._origin, self._since = "", 0
+        self._asked_at = 0.0
         self._readings: dict[str, Reading] = {}
         self._stale: dict[str, float] = {}
         self._recent: deque[tuple[int, str]] = deque(maxlen=_RECENT)
@@ -28,11 +30,18 @@ class Mirror:
         # Before this number nothing is known of what changed.
         self._floor = 0
 
-    def sync(self) -> int:
-        """Drop the copies of what changed; the number up to which this process then knows."""
+    def sync(self, *, age: float = 0.0) -> int:
+        """Drop the copies of what changed; the number up to which this process then knows.
+
+        Nothing is asked when somebody asked less than ``age`` seconds ago.
+        """
+        at = time.monotonic()
+        if at < self._asked_at + age:
+            return self.number
         origin, since = self._origin, self._since
         found = ask(lambda store: store.changes(origin, since))
         with self._lock:
+            self._asked_at = max(self._asked_at, at)
             was_overtaken = (origin, since) != (self._origin, self._since)
             # What another thread saw meanwhile is no older than what this one asked about.
             if was_overtaken and (found.origin != self._origin or found.number <= self._since):
@@ -58,7 +67,7 @@ class Mirror:
 
     def forget(self) -> None:
         with self._lock:
-            self._origin, self._since = "", 0
+            self._origin, self._since, self._asked_at = "", 0, 0.0
 
     def has_changed(self, keys: Container[str], since: int) -> bool:
         """Whether any of these may have changed after a number that ``sync`` gave."""

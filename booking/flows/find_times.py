@@ -33,6 +33,8 @@ BLOCK_DAYS = 7
 KEPT_SECONDS = 10.0
 # Readings come in all the time where many people look; a page takes note of them this often.
 VIEW_SECONDS = 1.0
+# A claim is in ``claims`` as soon as it is committed; the store, which knows what the EHR told us, is asked this often.
+LAG_SECONDS = 0.2
 _MOST_KEPT = 48
 
 
@@ -89,7 +91,7 @@ class _Kept:
             self.claims == stands.claims
             and now < self.until
             and time.monotonic() < self.made_at + KEPT_SECONDS
-            and not board.has_changed(self.urgent, self.view.number)
+            and not board.has_changed(self.urgent, self.view.number, age=LAG_SECONDS)
         )
 
     def is_current(self) -> bool:

@@ -61,6 +61,9 @@ class Opening:
         return Offer(self.entry.clinician, self.schedule(index), starts_at, ends_at, license)
 
 
+_MOST_ANSWERS = 200
+
+
 @dataclass(frozen=True)
 class Openings:
     """``openings`` in the order of the clinicians asked about, those without an open time left out.
@@ -98,6 +101,9 @@ class Openings:
     def remember(self, question: Hashable, work: Callable[[], Answer]) -> Answer:
         """What was made of these before, for the same question; else what ``work`` makes of them."""
         if question not in self._answers:
+            # An address can ask for any day; what is kept of that must end somewhere.
+            if len(self._answers) >= _MOST_ANSWERS:
+                self._answers.clear()
             self._answers[question] = work()
         found: Answer = self._answers[question]
         return found

@@ -73,15 +73,17 @@ class Draft:
         self.zone = zone if zone in place.zones else place.zones[0]
 
 
+_ANSWERS = frozenset(each.name for each in fields(Draft))
+
+
 def load(request: HttpRequest) -> Draft:
     stored = request.session.get(SESSION_KEY) or {}
-    known = {each.name for each in fields(Draft)}
-    return Draft(**{name: value for name, value in stored.items() if name in known})
+    return Draft(**{name: value for name, value in stored.items() if name in _ANSWERS})
 
 
 def save(request: HttpRequest, draft: Draft) -> None:
     """A draft that is as it was is not written again."""
-    answers = asdict(draft)
+    answers = dict(vars(draft))
     if request.session.get(SESSION_KEY) != answers:
         request.session[SESSION_KEY] = answers
 

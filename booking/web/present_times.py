@@ -88,6 +88,19 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
+def freshness_words(times: Times, now: datetime) -> str:
+    """How old the oldest of the times is; empty while none is known."""
+    if times.read_at is None:
+        return ""
+    seconds = (now - times.read_at).total_seconds()
+    if times.is_stale:
+        minutes = max(1, round(seconds / 60))
+        return f"The clinic's system is not answering. These times are from {plural(minutes, 'minute')} ago."
+    if seconds < 45:
+        return "Checked just now"
+    return f"Checked {plural(max(1, round(seconds / 60)), 'minute')} ago"
+
+
 class GridPresenter:
     """Words for one answer of ``find_times``, for one set of filters."""
 
@@ -131,7 +144,7 @@ class GridPresenter:
     ) -> TimesGrid:
         return TimesGrid(
             zone_words=f"{self.zone_words} time",
-            freshness_words=self.freshness(),
+            freshness_words=freshness_words(self.times, self.now),
             waiting_words=self._waiting(),
             is_stale=self.times.is_stale,
             refresh_url=self.filters.url(self.path),
@@ -174,20 +187,6 @@ class GridPresenter:
         if self.is_week:
             return f"{body.day_heading}, {plural(sum(self.counts.values()), 'time')}"
         return next(day.label for day in body.days if day.is_on)
-
-    def freshness(self) -> str:
-        read_at = self.times.read_at
-        if read_at is None:
-            return ""
-        seconds = (self.now - read_at).total_seconds()
-        if self.times.is_stale:
-            minutes = max(1, round(seconds / 60))
-            return (
-                f"The clinic's system is not answering. These times are from {plural(minutes, 'minute')} ago."
-            )
-        if seconds < 45:
-            return "Checked just now"
-        return f"Checked {plural(max(1, round(seconds / 60)), 'minute')} ago"
 
     def _waiting(self) -> str:
         if not self.times.pending:

@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from datetime import date, datetime
 
 from django.conf import settings
+from django.contrib.messages import get_messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.http import quote_etag
 from django.views.decorators.http import require_http_methods, require_POST
 from django_htmx.http import trigger_client_event
 
 from booking.flows import clinic_rules, find_times, hold_slot
 from booking.flows.clinic_rules import ClinicRules
+from booking.flows.find_times import Times
 from booking.models import Booking, VisitReasonRecord
 from booking.models.standing import Standing, standing
 from booking.scheduling.clock import PARTS_OF_DAY, local_day
+from booking.scheduling.eligibility import Visit
 from booking.scheduling.errors import Refusal, RefusalCode
 from booking.scheduling.openings import Openings
 from booking.scheduling.terms import Modality, Offer
 
 from . import draft as drafts
 from .draft import Draft
+from .finished import FinishedPage, FinishedPages
 from .forms import ZoneForm
 from .journey import journey
-from .present_times import WEEK, Filters, GridPresenter, parse_slot_value
+from .present_times import WEEK, Filters, GridPresenter, freshness_words, parse_slot_value
 from .present_visit import hold_notice
 from .presenters import GridPieces, Notice, TimesGrid
 from .refusals import notice_for
 
-_CSRF_FIELD = re.compile(rb'name="csrfmiddlewaretoken" value="\w+"')
+_finished = FinishedPages()
 # A page that only looks whether more has come in does not wait for the EHR as a first one does.
 LOOK_SECONDS = 0.3
 
@@ -72,9 +73,50 @@ def _show(
         draft.specialty = ""
         drafts.save(request, draft)
         return redirect("choose_specialty")
-    grid = _grid(request, draft, rules, stands, filters, modalities, now)
+    visit = drafts.visit_of(draft, rules, filters.modality)
+    found = _find(request, visit, filters, stands, now)
+    words = freshness_words(found, now)
+    # Everything a page depends on besides the times themselves; what is said once is in no page that is kept.
+    answers = (draft.reason, draft.jurisdiction, draft.zone, draft.patient_kind, draft.specialty)
+    whose = request.user.is_authenticated, bool(request.htmx)  # type: ignore[attr-defined]
+    question = (answers, filters, tuple(modalities), words, whose)
+    is_common = not (found.pending or draft.refusal or len(get_messages(request)))
+    page = _finished.find(question, found.openings) if is_common else None
+    if page is None:
+        html, is_settled = _rendered(request, draft, rules, stands, filters, modalities, found, now)
+        page = FinishedPage.of(html, apart_from="" if found.is_stale else words)
+        if is_common and is_settled:
+            _finished.keep(question, found.openings, page)
+    return _part(request, page, words, found) if request.htmx else page.response(request)  # type: ignore[attr-defined]
+
+
+def _part(request: HttpRequest, page: FinishedPage, words: str, found: Times) -> HttpResponse:
+    """The grid alone; 304 when a page that looks again shows the very same, with how fresh that now is."""
+    if request.headers.get("If-None-Match", "").removeprefix("W/") == page.tag:
+        response = HttpResponse(status=304)
+        if not found.is_stale:
+            trigger_client_event(response, "checked", {"words": words})
+    else:
+        response = page.response(request)
+    # Weak (RFC 9110, 8.8.1): two answers of one tag differ in their tokens.
+    response["ETag"] = f"W/{page.tag}"
+    return response
+
+
+def _rendered(
+    request: HttpRequest,
+    draft: Draft,
+    rules: ClinicRules,
+    stands: Standing,
+    filters: Filters,
+    modalities: list[Modality],
+    found: Times,
+    now: datetime,
+) -> tuple[bytes, bool]:
+    """The page, or the grid alone for htmx; and whether it is good for as long as the times it shows are."""
+    grid, is_settled = _grid(request, draft, rules, stands, filters, modalities, found, now)
     if request.htmx:  # type: ignore[attr-defined]
-        return _part(request, grid)
+        return render(request, "booking/_times.html", {"grid": grid}).content, is_settled
     reason = rules.reasons[draft.reason]
     zone_form = ZoneForm(jurisdiction=draft.jurisdiction, initial={"zone": draft.zone})
     context = {
@@ -82,23 +124,7 @@ def _show(
         "zone_form": zone_form if len(zone_form.fields["zone"].choices) > 1 else None,  # type: ignore[attr-defined]
         "journey": journey("time", draft=draft, reason=reason, back=_back(reason)),
     }
-    return render(request, "booking/times.html", context)
-
-
-def _part(request: HttpRequest, grid: TimesGrid) -> HttpResponse:
-    """The grid alone; 304 when a page that looks again shows the very same, with how fresh that now is."""
-    response = render(request, "booking/_times.html", {"grid": grid})
-    same = _CSRF_FIELD.sub(b"", response.content)
-    if grid.freshness_words and not grid.is_stale:
-        same = same.replace(grid.freshness_words.encode(), b"")
-    tag = quote_etag(hashlib.blake2b(same, digest_size=12).hexdigest())
-    response["ETag"] = tag
-    if request.headers.get("If-None-Match", "").removeprefix("W/") == tag:
-        response = HttpResponse(status=304)
-        response["ETag"] = tag
-        if not grid.is_stale:
-            trigger_client_event(response, "checked", {"words": grid.freshness_words})
-    return response
+    return render(request, "booking/times.html", context).content, is_settled
 
 
 def _back(reason: VisitReasonRecord) -> str:
@@ -128,6 +154,18 @@ def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
+def _seconds(request: HttpRequest) -> float | None:
+    is_looking_again = bool(request.htmx) and request.htmx.trigger == "look"  # type: ignore[attr-defined]
+    return LOOK_SECONDS if is_looking_again else None
+
+
+def _find(request: HttpRequest, visit: Visit, filters: Filters, stands: Standing, now: datetime) -> Times:
+    block_number = find_times.block_number_of(filters.day, visit, now) if filters.day else 0
+    return find_times.find_times(
+        visit, block_number=block_number, now=now, stands=stands, seconds=_seconds(request)
+    )
+
+
 def _grid(
     request: HttpRequest,
     draft: Draft,
@@ -135,23 +173,19 @@ def _grid(
     stands: Standing,
     filters: Filters,
     modalities: list[Modality],
+    found: Times,
     now: datetime,
-) -> TimesGrid:
-    visit = drafts.visit_of(draft, rules, filters.modality)
-    is_looking_again = bool(request.htmx) and request.htmx.trigger == "look"  # type: ignore[attr-defined]
-    seconds = LOOK_SECONDS if is_looking_again else None
-    block_number = find_times.block_number_of(filters.day, visit, now) if filters.day else 0
-    found = find_times.find_times(visit, block_number=block_number, now=now, stands=stands, seconds=seconds)
+) -> tuple[TimesGrid, bool]:
     presenter = GridPresenter(found, filters, cards=rules.cards, path=reverse("times"), now=now)
     later = None
     if not presenter.has_times and not found.pending:
         later = find_times.next_block_with_times(
-            visit,
+            drafts.visit_of(draft, rules, filters.modality),
             after=found.block,
             now=now,
             stands=stands,
             clinician_id=filters.clinician_id,
-            seconds=seconds,
+            seconds=_seconds(request),
         )
     notice, alternatives = (None, []) if request.htmx else _refusal(request, draft, found.openings)  # type: ignore[attr-defined]
 
@@ -165,15 +199,15 @@ def _grid(
             body_html=render_to_string("booking/_times_body.html", {"grid": body}, request),
         )
 
-    # Finished HTML is good for as long as the times it shows are.
-    is_settled = presenter.people and not found.pending and not alternatives
+    is_settled = bool(presenter.people) and not found.pending and not alternatives
     question = ("pieces", filters, tuple(modalities))
-    return presenter.grid(
+    grid = presenter.grid(
         found.openings.remember(question, pieces) if is_settled else pieces(),
         look_again_seconds=max(5, int(settings.GRID_FRESH_SECONDS / 2)),
         notice=notice,
         alternatives=alternatives,
     )
+    return grid, is_settled
 
 
 def _refusal(request: HttpRequest, draft: Draft, openings: Openings) -> tuple[Notice | None, list[Offer]]:

@@ -1,0 +1,123 @@
+"""Pages that are finished but for what is each visitor's own, kept compressed with holes for that.
+
+Into the holes go the token against forged requests and the nonce of the page's scripts. Each lies in the answer
+uncompressed and beside nothing it was compressed with, so its bytes cannot be guessed from the length (BREACH).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+import zlib
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from threading import Lock
+
+from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import get_token
+from django.utils.cache import patch_vary_headers
+
+_HOLE = re.compile(rb'(?<= name="csrfmiddlewaretoken" value=")(\w+)(?=")|(?<= nonce=")([^"]+)(?=")')
+_TAKES_GZIP = re.compile(r"\bgzip\b")
+# RFC 1952: no name, no time, of an unknown system. RFC 1951: an empty last block.
+_GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+_LAST_BLOCK = b"\x03\x00"
+MOST_BYTES = 32_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedPage:
+    """What lies before, between and after the holes, plain and deflated. ``tag`` names it, whoever asks."""
+
+    plain: tuple[bytes, ...]
+    deflated: tuple[bytes, ...]
+    nonces: tuple[bool, ...]
+    tag: str
+
+    @classmethod
+    def of(cls, html: bytes, *, apart_from: str = "") -> FinishedPage:
+        """``apart_from`` are words that make no difference to the tag."""
+        plain, nonces, at = [], [], 0
+        for hole in _HOLE.finditer(html):
+            plain.append(html[at : hole.start()])
+            nonces.append(hole[2] is not None)
+            at = hole.end()
+        plain.append(html[at:])
+        digest = hashlib.blake2b(digest_size=12)
+        for part in plain:
+            digest.update(part.replace(apart_from.encode(), b"") if apart_from else part)
+            digest.update(b"\0")
+        return cls(tuple(plain), tuple(_deflated(plain)), tuple(nonces), f'"{digest.hexdigest()}"')
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.plain)) + sum(map(len, self.deflated))
+
+    def response(self, request: HttpRequest) -> HttpResponse:
+        """The page with this visitor's own token and nonce."""
+        own = [
+            (str(request.csp_nonce) if is_nonce else get_token(request)).encode()  # type: ignore[attr-defined]
+            for is_nonce in self.nonces
+        ]
+        if _TAKES_GZIP.search(request.headers.get("Accept-Encoding", "")):
+            response = HttpResponse(self._gzipped(own), headers={"Content-Encoding": "gzip"})
+        else:
+            response = HttpResponse(b"".join(_woven(self.plain, own)))
+        patch_vary_headers(response, ["Accept-Encoding"])
+        return response
+
+    def _gzipped(self, own: list[bytes]) -> bytes:
+        check = length = 0
+        for part in _woven(self.plain, own):
+            check = zlib.crc32(part, check)
+            length += len(part)
+        blocks = _woven(self.deflated, [_stored(each) for each in own])
+        end = struct.pack("<II", check, length & 0xFFFFFFFF)
+        return b"".join([_GZIP_HEAD, *blocks, _LAST_BLOCK, end])
+
+
+def _woven(parts: tuple[bytes, ...], own: list[bytes]) -> list[bytes]:
+    found = [parts[0]]
+    for mine, part in zip(own, parts[1:], strict=True):
+        found += [mine, part]
+    return found
+
+
+def _deflated(parts: list[bytes]) -> list[bytes]:
+    """Each ends at a byte and looks back at no other (a full flush), so that anything may be put between."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return [deflate.compress(part) + deflate.flush(zlib.Z_FULL_FLUSH) for part in parts]
+
+
+def _stored(data: bytes) -> bytes:
+    """One uncompressed block, not the last (RFC 1951, 3.2.4). Tokens are far from its limit of 65,535 bytes."""
+    return struct.pack("<BHH", 0, len(data), len(data) ^ 0xFFFF) + data
+
+
+class FinishedPages:
+    """The latest pages of a process. Each stands on ``ground``, and is worth nothing on another."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._lock = Lock()
+        self._pages: OrderedDict[Hashable, tuple[object, FinishedPage]] = OrderedDict()
+
+    def find(self, question: Hashable, ground: object) -> FinishedPage | None:
+        with self._lock:
+            found = self._pages.get(question)
+            if found is None or found[0] is not ground:
+                return None
+            self._pages.move_to_end(question)
+            return found[1]
+
+    def keep(self, question: Hashable, ground: object, page: FinishedPage) -> None:
+        with self._lock:
+            if before := self._pages.pop(question, None):
+                self._bytes -= before[1].size
+            self._pages[question] = ground, page
+            self._bytes += page.size
+            while self._bytes > self._most_bytes:
+                self._bytes -= self._pages.popitem(last=False)[1][1].size

@@ -1,0 +1,32 @@
+"""PostgreSQL as Django knows it, but that a connection in steady use is not asked whether it lives before each request.
+
+A server that ended one has closed it, and that can be seen without asking: the socket has something to read.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+
+from django.db.backends.postgresql import base
+
+# A connection that lay idle for longer may have been forgotten by something on the way, which tells nobody.
+IDLE_SECONDS = 5
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    _used_at = 0.0
+
+    def is_usable(self) -> bool:
+        now = time.monotonic()
+        is_steady = now < self._used_at + IDLE_SECONDS and self.connection is not None
+        is_good = (is_steady and not _has_word(self.connection.fileno())) or super().is_usable()
+        self._used_at = now if is_good else 0.0
+        return is_good
+
+
+def _has_word(descriptor: int) -> bool:
+    """Whether the server sent something that nobody asked for: its good-bye, or a notice."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
