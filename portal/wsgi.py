@@ -10,11 +10,17 @@ application = get_wsgi_application()
 
 
 def _make_ready() -> None:
-    """Read the clinic's rules before the first visitor asks. Whatever hinders that, the first page reads them."""
+    """Do before the first visitor asks what else their page would wait for. Whatever hinders it, that page does it."""
+    from django.conf import settings
     from django.db import Error, connections
+    from django.template.loader import get_template
+    from django.urls import reverse
 
     from booking.flows import clinic_rules
 
+    reverse("times")
+    for page in sorted((settings.BASE_DIR / "templates" / "booking").glob("*.html")):
+        get_template(f"booking/{page.name}")
     try:
         clinic_rules.current()
     except (Error, RuntimeError) as error:
