@@ -204,6 +204,7 @@
 
   showChosen();
   runClock();
-  showDay();
+  /* Where the day is can be asked for nothing once the page is laid out, and would hold up its first look before. */
+  requestAnimationFrame(() => setTimeout(showDay));
   ($("#errors") ?? $("[data-focus]"))?.focus();
 })();

@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
 from booking.flows import clinic_rules, find_times, hold_slot
@@ -58,10 +58,18 @@ def times(request: HttpRequest) -> HttpResponse:
 
 
 def from_the_start(request: HttpRequest) -> HttpResponse:
-    """For somebody without a reason chosen: the first page, or the word that their session has ended."""
-    if drafts.has_ended(request) and not request.htmx:  # type: ignore[attr-defined]
-        return render(request, "booking/expired.html")
-    return redirect("start")
+    """For somebody without a reason chosen: the first page, or the word that their session has ended.
+
+    A part of a page is asked for by a page that had a reason, so there it has ended even if the browser forgot it too.
+    """
+    if request.htmx:  # type: ignore[attr-defined]
+        return redirect("session_ended")
+    return session_ended(request) if drafts.has_ended(request) else redirect("start")
+
+
+@require_safe
+def session_ended(request: HttpRequest) -> HttpResponse:
+    return render(request, "booking/expired.html")
 
 
 def _show(

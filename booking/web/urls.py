@@ -24,6 +24,7 @@ urlpatterns = [
     path("book/code/again/", booking_views.resend_code, name="resend_code"),
     path("book/details/", booking_views.details, name="details"),
     path("book/review/", booking_views.review, name="review"),
+    path("book/ended/", times_views.session_ended, name="session_ended"),
     path("book/start-over/", asking_views.start_over, name="start_over"),
     path("clinicians/<int:pk>/photo/<str:sha>", photo_views.clinician_photo, name="clinician_photo"),
     path("visits/", visit_views.visits, name="visits"),

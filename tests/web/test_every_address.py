@@ -34,6 +34,7 @@ EXPECTED: dict[str, tuple[int, str]] = {
     "resend_code": (405, ""),
     "details": (302, "/"),
     "review": (302, "/"),
+    "session_ended": (200, ""),
     "start_over": (405, ""),
     "clinician_photo": (404, ""),
     "visits": (302, "/accounts/login/?next=/visits/"),
@@ -117,12 +118,14 @@ def test_expired_sign_in_during_a_swap_goes_to_the_whole_login_page() -> None:
     assert "Location" not in response.headers
 
 
-def test_ended_session_during_the_journey_goes_to_the_first_question() -> None:
+def test_ended_session_during_the_journey_is_told_of() -> None:
     client = Client()
     client.post("/book/search/", {"q": "rash"})
     Session.objects.all().delete()
+    # An open grid looks again by itself: its page must not turn into the first question without a word.
     response = client.get("/book/times/?day=2030-01-01", headers={"HX-Request": "true"})
-    assert response.headers["HX-Redirect"] == "/"
+    assert response.headers["HX-Redirect"] == "/book/ended/"
+    assert "Your session has ended" in client.get("/book/ended/").content.decode()
     client.post("/book/search/", {"q": "rash"})
     Session.objects.all().delete()
     page = client.post("/book/review/")
