@@ -64,7 +64,7 @@ def from_the_start(request: HttpRequest) -> HttpResponse:
     """
     if request.htmx:  # type: ignore[attr-defined]
         return redirect("session_ended")
-    return session_ended(request) if drafts.has_ended(request) else redirect("start")
+    return render(request, "booking/expired.html") if drafts.has_ended(request) else redirect("start")
 
 
 @require_safe
