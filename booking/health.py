@@ -75,7 +75,7 @@ def oldest_look_up_due(now: datetime) -> datetime | None:
     """When the booking without an answer that waits longest should have been looked up."""
     waiting = Booking.objects.filter(
         Q(lease_until=None) | Q(lease_until__lte=now),
-        state__in=[BookingState.SUBMITTING, BookingState.UNCONFIRMED],
+        state__in=[BookingState.SUBMITTING, BookingState.UNCONFIRMED, BookingState.CANCELLING],
         look_up_at__lte=now,
     )
     return waiting.aggregate(oldest=Min("look_up_at"))["oldest"]

@@ -14,6 +14,7 @@ from booking.flows import follow_visits as following
 from booking.flows import forget as forgetting
 from booking.flows import keep_photos as photos
 from booking.flows import reconcile as reconciling
+from booking.flows import sweep_twins as sweeping
 from booking.flows import sync_directory as syncing
 from booking.flows import take_notice as noticing
 from booking.scheduling.errors import EhrFailure
@@ -34,6 +35,11 @@ def deliver_messages() -> None:
 @shared_task
 def reconcile() -> None:
     reconciling.reconcile(clock=timezone.now)
+
+
+@shared_task
+def sweep_twins() -> None:
+    sweeping.sweep(clock=timezone.now)
 
 
 @shared_task

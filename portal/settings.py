@@ -210,6 +210,7 @@ CELERY_BEAT_SCHEDULE = {
     "beat": {"task": "booking.jobs.beat", "schedule": schedule(timedelta(seconds=5))},
     "deliver-messages": {"task": "booking.jobs.deliver_messages", "schedule": schedule(timedelta(seconds=5))},
     "reconcile": {"task": "booking.jobs.reconcile", "schedule": schedule(timedelta(seconds=5))},
+    "sweep-twins": {"task": "booking.jobs.sweep_twins", "schedule": schedule(timedelta(seconds=60))},
     "read-ahead": {"task": "booking.jobs.read_ahead", "schedule": schedule(timedelta(seconds=5))},
     "expire-holds": {"task": "booking.jobs.expire_holds", "schedule": schedule(timedelta(seconds=60))},
     "give-back-ehr-holds": {

@@ -197,10 +197,30 @@ class SlotBooking(StandardGateway):
         was_live = resources.text(found.resource.get("status")) not in resources.CANCELLED
         self._change(appointment_ref, r4_writers.cancelled, read=found)
         try:
-            self._free(found.resource, unmarked_too=was_live)
+            self._free(found.resource, keep=self._of_others(found.resource), unmarked_too=was_live)
         except EhrUnavailable as failure:
             # The visit is cancelled already, so this is no failure that did nothing.
             raise OutcomeUnknown(str(failure), status=failure.status) from failure
+
+    def _of_others(self, appointment: Mapping[str, Any]) -> frozenset[str]:
+        """Slots of a visit's that another visit of the same booking stands on, as after a create that was made twice."""
+        if not self.capabilities.appointment_identifier_search:
+            return frozenset()
+        ref = resources.own_reference(appointment)
+        return frozenset(
+            slot_ref
+            for booking_id in resources.booking_ids(appointment)
+            for other in self._client.search(
+                "Appointment",
+                {"identifier": f"{resources.BOOKING_SYSTEM}|{booking_id}", "_count": self.page_size},
+                self._client.deadline(),
+            )
+            if resources.own_reference(other) != ref
+            and booking_id in resources.booking_ids(other)
+            and resources.text(other.get("status")) not in resources.CANCELLED
+            for node in resources.mappings(other.get("slot"))
+            if (slot_ref := resources.reference(node, "Slot"))
+        )
 
     def _free(
         self,

@@ -9,14 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
 from booking import board, crash_points, ehr, video
 from booking.models import Booking, SchedulingPolicy
-from booking.models.bookings import Visitor
+from booking.models.bookings import REPLACING, Visitor
 from booking.scheduling.errors import (
+    CannotChange,
     EhrRejected,
     EhrUnavailable,
     OutcomeUnknown,
@@ -32,13 +34,17 @@ from . import hold_slot, notify
 log = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
 
+# After a booking that was in doubt is settled, the EHR is looked at again, ever later, for a second visit of it.
+SWEEP_AFTER = tuple(timedelta(minutes=each) for each in (5, 30, 120, 480, 1440))
+
 
 def submit(booking: Booking, *, visitor: Visitor, clock: Clock) -> Booking:
     """Book what is held. Safe to call again at any time: only a booking that is held is ever submitted.
 
     A hold that ended is renewed if its time is still free, so the booking returned may be another one. Raises
-    ``Refusal(HOLD_ENDED)`` when it is not, and ``EhrUnavailable`` when the EHR surely did nothing and the hold still
-    stands. Any other outcome is in the state of the booking returned.
+    ``Refusal(HOLD_ENDED)`` when it is not, ``EhrUnavailable`` when the EHR surely did nothing and the hold still
+    stands, and ``CannotChange`` when it was to replace a visit that stands no more or is being changed already. Any
+    other outcome is in the state of the booking returned.
     """
     now = clock()
     booking = (
@@ -77,15 +83,28 @@ def submit(booking: Booking, *, visitor: Visitor, clock: Clock) -> Booking:
 
 
 def _begin(booking: Booking, now: datetime) -> bool:
-    """Turn the hold into an attempt, on record before any call; False when it is a hold no more."""
-    return booking.move(
-        BookingState.SUBMITTING,
-        actor="patient",
-        submitted_at=now,
-        # Should this process die, reconcile takes over once every call below must have ended.
-        look_up_at=now + 4 * timedelta(seconds=settings.EHR_TOTAL_SECONDS) + ehr.longest_write(),
-        video_url=booking.video_url or _video_url(booking),
-    )
+    """Turn the hold into an attempt, on record before any call; False when it is a hold no more.
+
+    Raises ``CannotChange`` when it may not take the place of the visit it was to replace.
+    """
+    with transaction.atomic():
+        if booking.replaces is not None and not _may_replace(booking, booking.replaces):
+            raise CannotChange
+        return booking.move(
+            BookingState.SUBMITTING,
+            actor="patient",
+            submitted_at=now,
+            # Should this process die, reconcile takes over once every call below must have ended.
+            look_up_at=now + 4 * timedelta(seconds=settings.EHR_TOTAL_SECONDS) + ehr.longest_write(),
+            video_url=booking.video_url or _video_url(booking),
+        )
+
+
+def _may_replace(booking: Booking, replaced: Booking) -> bool:
+    """Whether the old visit stands and nothing else is to replace it. Its row stays locked: one change at a time."""
+    old = Booking.objects.select_for_update().get(pk=replaced.pk)
+    others = old.replacements.exclude(pk=booking.pk).filter(state__in=REPLACING)
+    return old.status is BookingState.BOOKED and not others.exists()
 
 
 def last_look(booking: Booking, *, now: datetime) -> None:
@@ -198,7 +217,10 @@ def _put_on_record(booking: Booking, now: datetime, *, posts: int) -> bool:
 
 
 def confirm(booking: Booking, appointment_ref: str, *, clock: Clock) -> bool:
-    """The EHR has it: record the Appointment and the message we owe for it, together."""
+    """The EHR has it: record the Appointment and the message we owe for it, together.
+
+    The visit that it replaces is from the same moment on to be cancelled.
+    """
     now = clock()
     with transaction.atomic():
         if not booking.move(
@@ -210,18 +232,51 @@ def confirm(booking: Booking, appointment_ref: str, *, clock: Clock) -> bool:
             failure="",
             # What the EHR kept for us has become the visit.
             ehr_hold_settled_at=None,
+            **watch(booking, now),
         ):
             return False
-        notify.owe(booking, "confirmation", now=now)
+        if booking.replaces is None:
+            notify.owe(booking, "confirmation", now=now)
+        else:
+            _retire(booking.replaces, now)
+            notify.owe(booking, "moved", now=now)
         crash_points.reach("booked and not committed")
     return True
+
+
+def _retire(replaced: Booking, now: datetime) -> None:
+    """The old visit of a move. One that is not booked any more was cancelled at the clinic meanwhile."""
+    old = Booking.objects.get(pk=replaced.pk)
+    if old.status is BookingState.BOOKED:
+        old.move(
+            BookingState.CANCELLING,
+            actor="system",
+            note="moved to another time",
+            cancelling_at=now,
+            cancels=0,
+            look_up_at=now,
+        )
+
+
+def watch(booking: Booking, now: datetime) -> dict[str, Any]:
+    """What to write when a booking is settled: if the EHR may have two visits of it, when to look for the other."""
+    was_in_doubt = booking.status in (BookingState.UNCONFIRMED, BookingState.NEEDS_STAFF)
+    may_have_two = booking.posts > 1 or (booking.posts == 1 and was_in_doubt)
+    return {"sweep_at": now + SWEEP_AFTER[0]} if may_have_two else {}
 
 
 def refuse(booking: Booking, code: RefusalCode, *, now: datetime) -> Booking:
     """Record that there will be no visit; a patient who was told to wait is owed a message about it."""
     was_waiting = booking.status is BookingState.UNCONFIRMED
     with transaction.atomic():
-        moved = booking.move(BookingState.REFUSED, actor="system", note=code, failure=code, look_up_at=None)
+        moved = booking.move(
+            BookingState.REFUSED,
+            actor="system",
+            note=code,
+            failure=code,
+            look_up_at=None,
+            **watch(booking, now),
+        )
         if moved and was_waiting:
             notify.owe(booking, "not_booked", now=now)
     board.mark_stale([booking.schedule.ehr_ref])

@@ -18,11 +18,10 @@ from django.db.models import F, Q
 from booking import board, crash_points, ehr
 from booking.models import Booking, BookingEvent, ScheduleRecord
 from booking.scheduling.errors import EhrFailure, EhrUnavailable
-from booking.scheduling.lifecycle import BookingState
+from booking.scheduling.lifecycle import GONE, BookingState
 from booking.scheduling.terms import AppointmentRecord
 
-from . import hold_slot, notify
-from .reconcile import GONE
+from . import hold_slot, notify, sweep_twins
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +64,9 @@ def follow(booking: Booking, *, now: datetime) -> bool:
         log.error("the appointment of booking %s is not in the EHR any more", booking.pk)
         return False
     if record.status in GONE:
+        # Of two visits that a lost answer left, the clinic may have cancelled either: the patient still has one.
+        if sweep_twins.may_have_twin(booking) and sweep_twins.adopt(booking, record.ref):
+            return True
         return _cancelled(booking, now)
     fields = _differences(booking, record)
     if not fields:

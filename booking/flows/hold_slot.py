@@ -257,6 +257,7 @@ def renew(booking: Booking, *, visitor: Visitor, now: datetime) -> Booking:
             "contact_value",
             "contact_verified_at",
             "text_consent_at",
+            "replaces",
         )
         for name in kept:
             setattr(renewed, name, getattr(booking, name))

@@ -2,7 +2,8 @@
 
 A booking rests first (EHR_REST_SECONDS), longer than the EHR's slowest commit and the lag of its search. Then our
 identifier is looked up. Found: booked. Not found twice, EHR_LOOK_AGAIN_SECONDS apart: one more create. After three
-creates, or a quarter of an hour in all, the booking goes to the staff list, and its time stays claimed.
+creates, or a quarter of an hour in all, the booking goes to the staff list, and its time stays claimed. What is being
+cancelled is looked at in the same way, and in the same time.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from django.db.models import Q
 from booking import crash_points, ehr
 from booking.models import Booking
 from booking.scheduling.errors import EhrFailure, EhrUnavailable, Refusal
-from booking.scheduling.lifecycle import BookingState
+from booking.scheduling.lifecycle import GONE, BookingState
 from booking.scheduling.terms import AppointmentRecord
 
-from . import confirm_booking, notify
+from . import change_booking, confirm_booking, leases, notify
 from .confirm_booking import Clock
 
 log = logging.getLogger(__name__)
@@ -28,18 +29,18 @@ log = logging.getLogger(__name__)
 MOST_POSTS = 3
 # A time that is gone while our identifier is not found this often is somebody else's.
 SURE_AFTER_MISSES = 6
+# From then on a booking is only looked at once more: a minute is left for that until the quarter of an hour is over.
 PATIENCE = timedelta(minutes=14)
-LEASE = timedelta(seconds=settings.WORKER_LEASE_SECONDS)
-GONE = frozenset({"cancelled", "entered-in-error", "noshow"})
+WAITING = (BookingState.SUBMITTING, BookingState.UNCONFIRMED, BookingState.CANCELLING)
 
 
 def due(now: datetime) -> list[Booking]:
+    """What is to be looked at, and what is so late that it is looked at whatever its times and leases say."""
+    is_due = (Q(lease_until=None) | Q(lease_until__lte=now)) & Q(look_up_at__lte=now)
+    late = now - PATIENCE
+    is_late = (Q(cancelling_at=None) & Q(submitted_at__lte=late)) | Q(cancelling_at__lte=late)
     return list(
-        Booking.objects.filter(
-            Q(lease_until=None) | Q(lease_until__lte=now),
-            state__in=[BookingState.SUBMITTING, BookingState.UNCONFIRMED],
-            look_up_at__lte=now,
-        )
+        Booking.objects.filter(is_due | is_late, state__in=WAITING)
         .select_related("clinician", "schedule__location", "patient", "reason")
         .order_by("look_up_at")[:50]
     )
@@ -49,26 +50,32 @@ def reconcile(*, clock: Clock) -> int:
     """Settle what is due. Returns how many were looked at; each is leased, so any number of workers may run."""
     looked_at = 0
     for booking in due(clock()):
-        if _lease(booking, clock()):
+        now = clock()
+        if leases.take(booking, now, even_leased=_is_late(booking, now)):
             looked_at += 1
             crash_points.reach("look-up leased")
             try:
                 settle(booking, clock=clock)
             finally:
-                Booking.objects.filter(pk=booking.pk).update(lease_until=None)
+                leases.give_back(booking)
     return looked_at
 
 
-def _lease(booking: Booking, now: datetime) -> bool:
-    mine = Booking.objects.filter(
-        Q(lease_until=None) | Q(lease_until__lte=now), pk=booking.pk, state=booking.state, look_up_at__lte=now
-    )
-    return bool(mine.update(lease_until=now + max(LEASE, ehr.longest_write())))
+def _waited(booking: Booking, now: datetime) -> timedelta:
+    since = booking.cancelling_at or booking.submitted_at
+    return now - since if since else timedelta()
+
+
+def _is_late(booking: Booking, now: datetime) -> bool:
+    return _waited(booking, now) >= PATIENCE
 
 
 def settle(booking: Booking, *, clock: Clock) -> None:
     """One look-up of one booking, and what follows from it."""
     now = clock()
+    if booking.status is BookingState.CANCELLING:
+        change_booking.settle_cancel(booking, clock=clock, is_last=_is_late(booking, now))
+        return
     # Still submitting: the process that sent it is gone, and with it the knowledge of what the EHR said.
     is_abandoned = booking.status is BookingState.SUBMITTING
     if is_abandoned and not booking.move(BookingState.UNCONFIRMED, actor="system", note="taken over"):
@@ -106,16 +113,24 @@ def look_up(booking: Booking) -> list[AppointmentRecord]:
 
 
 def look_up_for_staff(booking: Booking, *, clock: Clock) -> bool:
-    """Whether the EHR has it after all; if so it is confirmed and the patient told. Raises ``EhrFailure``."""
+    """Whether the EHR has done it after all; if so that is recorded and the patient told. Raises ``EhrFailure``."""
+    if booking.cancelling_at:
+        return change_booking.look_again_for_staff(booking, clock=clock)
     live = [record for record in look_up(booking) if record.status not in GONE]
     return bool(live) and confirm_booking.confirm(booking, live[0].ref, clock=clock)
 
 
 def close_for_staff(booking: Booking, *, actor: str, now: datetime) -> bool:
     """Staff found that there is no visit and will be none: free the time and tell the patient."""
+    if booking.cancelling_at:
+        return change_booking.cancelled(booking, now, actor=actor, note="closed by staff")
     with transaction.atomic():
         moved = booking.move(
-            BookingState.REFUSED, actor=actor, note="closed by staff", failure="not_accepted"
+            BookingState.REFUSED,
+            actor=actor,
+            note="closed by staff",
+            failure="not_accepted",
+            **confirm_booking.watch(booking, now),
         )
         if moved:
             notify.owe(booking, "not_booked", now=now)
@@ -123,7 +138,7 @@ def close_for_staff(booking: Booking, *, actor: str, now: datetime) -> bool:
 
 
 def _look_again(booking: Booking, now: datetime, *, misses: int | None = None) -> None:
-    if booking.submitted_at and now - booking.submitted_at >= PATIENCE:
+    if _is_late(booking, now):
         _to_staff(booking, now, "no answer in time")
         return
     Booking.objects.filter(pk=booking.pk, state=booking.state).update(
@@ -134,7 +149,9 @@ def _look_again(booking: Booking, now: datetime, *, misses: int | None = None) -
 
 def _create_again(booking: Booking, *, clock: Clock) -> None:
     now = clock()
-    if booking.posts >= MOST_POSTS or (booking.submitted_at and now - booking.submitted_at >= PATIENCE):
+    # One that gets no answer has to be settled in time as well.
+    is_too_late = _waited(booking, now) + ehr.longest_write() > PATIENCE
+    if booking.posts >= MOST_POSTS or is_too_late:
         _to_staff(booking, now, "not found after every attempt")
         return
     try:
@@ -156,5 +173,11 @@ def _create_again(booking: Booking, *, clock: Clock) -> None:
 def _to_staff(booking: Booking, now: datetime, note: str) -> None:
     log.error("booking %s needs staff: %s", booking.pk, note)
     with transaction.atomic():
-        if booking.move(BookingState.NEEDS_STAFF, actor="system", note=note, look_up_at=None):
+        if booking.move(
+            BookingState.NEEDS_STAFF,
+            actor="system",
+            note=note,
+            look_up_at=None,
+            **confirm_booking.watch(booking, now),
+        ):
             notify.owe(booking, "needs_staff", now=now)

@@ -21,11 +21,10 @@ from booking import board, crash_points, ehr, notice_rate
 from booking.models import Booking, ScheduleRecord
 from booking.scheduling.clock import local_day
 from booking.scheduling.errors import EhrFailure
-from booking.scheduling.lifecycle import BookingState
+from booking.scheduling.lifecycle import GONE, BookingState
 from booking.scheduling.terms import AppointmentRecord
 
 from . import follow_visits
-from .reconcile import GONE
 
 log = logging.getLogger(__name__)
 

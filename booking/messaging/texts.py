@@ -7,6 +7,7 @@ from collections.abc import Callable
 from django.conf import settings
 
 from booking.models import Booking, Message
+from booking.scheduling.lifecycle import BookingState
 from booking.scheduling.terms import Modality
 
 from .calendar import calendar_file
@@ -71,6 +72,9 @@ def _not_booked(booking: Booking, is_sms: bool) -> Text:
         f"the visit on {when_of(booking)} could not be booked, and nothing was made. "
         f"Please choose another time at {settings.PORTAL_URL} or call {settings.CLINIC_PHONE}."
     )
+    old = booking.replaces
+    if old is not None and old.status is BookingState.BOOKED:
+        said += f" Your visit on {when_of(old)} stands as it was."
     return _short(said, is_sms, mail=f"We are sorry: {said}", subject="please choose another time")
 
 
@@ -80,6 +84,14 @@ def _needs_staff(booking: Booking, is_sms: bool) -> Text:
         f"our staff will contact you. You can also call {settings.CLINIC_PHONE}."
     )
     return _short(said, is_sms, mail=f"A short update: {said}", subject="we are confirming your visit")
+
+
+def _cancel_needs_staff(booking: Booking, is_sms: bool) -> Text:
+    said = (
+        f"you asked to cancel the visit on {when_of(booking)}, and that is not confirmed yet. "
+        f"Our staff will contact you. You can also call {settings.CLINIC_PHONE}."
+    )
+    return _short(said, is_sms, mail=f"A short update: {said}", subject="we are canceling your visit")
 
 
 def _moved(booking: Booking, is_sms: bool) -> Text:
@@ -97,7 +109,7 @@ def _moved(booking: Booking, is_sms: bool) -> Text:
     )
     return _mail_with_visit(
         booking,
-        "The clinic has moved your visit.",
+        "Your visit has been moved." if booking.replaces_id else "The clinic has moved your visit.",
         "It is now",
         lines,
         subject=f"{clinic}: your visit has been moved",
@@ -116,6 +128,7 @@ _TEXTS: dict[str, Callable[[Booking, bool], Text]] = {
     "confirmation": _confirmation,
     "not_booked": _not_booked,
     "needs_staff": _needs_staff,
+    "cancel_needs_staff": _cancel_needs_staff,
     "moved": _moved,
     "cancelled": _cancelled,
 }

@@ -15,13 +15,14 @@ from django.db.models import Q
 from django.urls import reverse
 
 from booking.scheduling.eligibility import Visit
-from booking.scheduling.lifecycle import CLAIMING, BookingState, check
+from booking.scheduling.lifecycle import CLAIMING, IN_DOUBT, BookingState, check
 from booking.scheduling.terms import Claim, Modality, PatientKind
 
 from .directory import ClinicianRecord, ScheduleRecord
 from .people import PatientRecord, User
 from .reasons import MODALITY_CHOICES, PATIENT_KIND_CHOICES, VisitReasonRecord
 
+REPLACING = IN_DOUBT | {BookingState.BOOKED, BookingState.CANCELLING}
 STATE_CHOICES = [(state.value, state.name.replace("_", " ").capitalize()) for state in BookingState]
 
 
@@ -119,6 +120,17 @@ class Booking(models.Model):
     booked_at = models.DateTimeField(null=True, blank=True)
     followed_at = models.DateTimeField("last compared with the EHR", null=True, blank=True, editable=False)
 
+    replaces = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="replacements", editable=False
+    )
+    cancelling_at = models.DateTimeField("cancelling since", null=True, blank=True)
+    # Database defaults, so that processes of the version before can insert rows while both run.
+    cancels = models.PositiveSmallIntegerField("cancel attempts", default=0, db_default=0)
+    # When to look next for a second visit that a create without an answer may have left in the EHR.
+    sweep_at = models.DateTimeField("next look for twins", null=True, blank=True)
+    sweeps = models.PositiveSmallIntegerField("looks for twins", default=0, db_default=0)
+    attention = models.CharField("for staff to see", max_length=60, blank=True, default="", db_default="")
+
     objects = BookingQuerySet.as_manager()
     events: models.Manager[BookingEvent]
 
@@ -130,6 +142,7 @@ class Booking(models.Model):
             models.Index(
                 fields=["starts_at"], condition=Q(state__in=sorted(CLAIMING)), name="booking_claims_by_start"
             ),
+            models.Index(fields=["sweep_at"], condition=Q(sweep_at__isnull=False), name="booking_sweep_at"),
         ]
         constraints = [
             # The backstop behind the clinician lock. PostgreSQL has an exclusion constraint on overlaps as well.
@@ -137,6 +150,12 @@ class Booking(models.Model):
                 fields=["clinician", "starts_at"],
                 condition=Q(state__in=sorted(CLAIMING)),
                 name="booking_one_claim_per_start",
+            ),
+            # A visit is moved to one new time, not to two by two presses.
+            models.UniqueConstraint(
+                fields=["replaces"],
+                condition=Q(replaces__isnull=False, state__in=sorted(REPLACING)),
+                name="booking_one_replacement",
             ),
             models.CheckConstraint(
                 condition=Q(ends_at__gt=models.F("starts_at")), name="booking_ends_after_start"

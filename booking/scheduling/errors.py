@@ -2,6 +2,7 @@
 
 SchedulingError
 ├── Refusal            we say no, for a reason the patient is told, with a way on
+├── CannotChange       the visit is over, was never booked, or is being changed already
 └── EhrFailure         the EHR did not do what was asked
     ├── EhrUnavailable     nothing was done; the same call may succeed later
     ├── EhrRejected        nothing was done; the same call will be rejected again
@@ -44,6 +45,10 @@ class Refusal(SchedulingError):
             RefusalCode.NOT_OFFERED,
             RefusalCode.NOT_ACCEPTED,
         }
+
+
+class CannotChange(SchedulingError):
+    pass
 
 
 class EhrFailure(SchedulingError):

@@ -25,7 +25,8 @@ TRANSITIONS: dict[BookingState, frozenset[BookingState]] = {
     # Back to held when the EHR surely did nothing and trying again can help: the patient keeps the time.
     S.SUBMITTING: frozenset({S.BOOKED, S.REFUSED, S.UNCONFIRMED, S.HELD}),
     S.UNCONFIRMED: frozenset({S.BOOKED, S.REFUSED, S.NEEDS_STAFF, S.UNCONFIRMED}),
-    S.NEEDS_STAFF: frozenset({S.BOOKED, S.REFUSED}),
+    # Cancelled only what was booked and whose cancelling came to staff.
+    S.NEEDS_STAFF: frozenset({S.BOOKED, S.REFUSED, S.CANCELLED}),
     S.BOOKED: frozenset({S.CANCELLING}),
     S.CANCELLING: frozenset({S.CANCELLED, S.BOOKED, S.NEEDS_STAFF}),
     S.EXPIRED: frozenset(),
@@ -36,6 +37,12 @@ TRANSITIONS: dict[BookingState, frozenset[BookingState]] = {
 
 # While in one of these a booking takes its time from everybody else (a hold only until it expires).
 CLAIMING = frozenset({S.HELD, S.SUBMITTING, S.UNCONFIRMED, S.NEEDS_STAFF, S.BOOKED, S.CANCELLING})
+
+# Meanwhile nobody knows whether the EHR has the visit.
+IN_DOUBT = frozenset({S.SUBMITTING, S.UNCONFIRMED, S.NEEDS_STAFF})
+
+# Statuses of an Appointment (FHIR appointmentstatus) that will not take place.
+GONE = frozenset({"cancelled", "entered-in-error", "noshow"})
 
 
 class IllegalTransition(Exception):

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from booking.flows import confirm_booking, reconcile
+from booking.flows import confirm_booking, leases, reconcile
 from booking.models import Booking
 from tests import factories
 
@@ -174,8 +174,8 @@ def test_a_visit_cancelled_in_the_ehr_meanwhile_goes_to_staff(clinic, visitor, c
 def test_a_leased_booking_is_left_to_its_worker(clinic, visitor, clock, reconcile_at):
     waiting = unconfirmed(clinic, visitor, clock, kind="commit-then-no-answer")
     clock.tick(REST)
-    Booking.objects.update(lease_until=clock() + reconcile.LEASE)
-    lease = reconcile.LEASE.total_seconds()
+    Booking.objects.update(lease_until=clock() + leases.LEASE)
+    lease = leases.LEASE.total_seconds()
     assert [reconcile_at(0), reconcile_at(lease - 1), reconcile_at(1)] == [0, 0, 1]
     waiting.refresh_from_db()
     assert (waiting.state, waiting.lease_until) == ("booked", None)
@@ -188,7 +188,7 @@ def test_a_worker_that_is_killed_leaves_its_booking_to_the_next(clinic, visitor,
         reconcile.reconcile(clock=dies_at(clock, 4))
     waiting.refresh_from_db()
     assert (waiting.state, kinds(waiting)) == ("unconfirmed", [])
-    reconcile_at(reconcile.LEASE.total_seconds())
+    reconcile_at(leases.LEASE.total_seconds())
     waiting.refresh_from_db()
     assert (waiting.state, kinds(waiting)) == ("booked", ["confirmation"])
 

@@ -12,7 +12,7 @@ ALLOWED = """
 held        -> submitting expired released
 submitting  -> booked refused unconfirmed held
 unconfirmed -> booked refused needs_staff unconfirmed
-needs_staff -> booked refused
+needs_staff -> booked refused cancelled
 booked      -> cancelling
 cancelling  -> cancelled booked needs_staff
 expired     ->

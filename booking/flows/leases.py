@@ -1,0 +1,27 @@
+"""Who works on a booking now. A lease ends by itself, so that a worker that dies leaves its booking to the next."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Q
+
+from booking import ehr
+from booking.models import Booking
+
+LEASE = timedelta(seconds=settings.WORKER_LEASE_SECONDS)
+
+
+def take(booking: Booking, now: datetime, *, even_leased: bool = False) -> bool:
+    """Lease a booking that is in the state it was read in; False when somebody else has it, or has moved it on."""
+    mine = Booking.objects.filter(pk=booking.pk, state=booking.state)
+    if not even_leased:
+        mine = mine.filter(Q(lease_until=None) | Q(lease_until__lte=now), look_up_at__lte=now)
+    booking.lease_until = now + max(LEASE, ehr.longest_write())
+    return bool(mine.update(lease_until=booking.lease_until))
+
+
+def give_back(booking: Booking) -> None:
+    """Unless it has run out and is another's by now."""
+    Booking.objects.filter(pk=booking.pk, lease_until=booking.lease_until).update(lease_until=None)
