@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -137,3 +138,65 @@ def postgres(port: int | None = None, extra_settings: Mapping[str, str] | None =
             end_signal=signal.SIGINT,
         ) as child:
             yield replace(cluster, child=child)
+
+
+class MortalPostgres:
+    """A cluster that keeps every commit through ``crash`` and ``start``, as one on a disk does."""
+
+    def __init__(self, port: int, directory: Path, user: str | None) -> None:
+        self.server = Postgres(port)
+        # What a commit said must not wait in the memory that a crash takes along.
+        settings = _SETTINGS | {
+            "port": str(port),
+            "unix_socket_directories": str(directory),
+            "synchronous_commit": "on",
+        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        server = programs.require(programs.postgres_program("postgres"), "postgresql")
+        self._command = [server, "-D", str(directory / "data"), *options]
+        self._directory, self._user = directory, user
+        self._child: Child | None = None
+
+    def start(self) -> None:
+        self._child = Child(
+            "PostgreSQL",
+            self._command,
+            log=self._directory / "log",
+            cwd=self._directory,
+            user=self._user,
+            end_signal=signal.SIGINT,
+        )
+        self._child.wait_until(self.answers)
+
+    def answers(self) -> bool:
+        if not accepts_tcp(self.server.port):
+            return False
+        with suppress(psycopg.OperationalError):
+            self.server.execute("SELECT 1")
+            return True
+        return False
+
+    def crash(self) -> None:
+        """Shut down in immediate mode: nobody is waited for, nothing is written."""
+        assert self._child is not None
+        os.kill(self._child.pid, signal.SIGQUIT)
+        self._child.popen.wait()
+        self._child.kill()
+
+    def stop(self) -> None:
+        if self._child is not None:
+            self._child.stop()
+
+
+@contextmanager
+def mortal_postgres() -> Iterator[MortalPostgres]:
+    user = _server_user()
+    initdb = programs.require(programs.postgres_program("initdb"), "postgresql")
+    with temporary_directory("pg", user) as directory:
+        _initdb(initdb, str(directory / "data"), user)
+        cluster = MortalPostgres(free_port(), directory, user)
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
