@@ -19,7 +19,9 @@ from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.utils.cache import patch_vary_headers
 
-_HOLE = re.compile(rb'(?<= name="csrfmiddlewaretoken" value=")(\w+)(?=")|(?<= nonce=")([^"]+)(?=")')
+# Two, each of which begins with words of its own: that is found much faster than one of both.
+_TOKEN = re.compile(rb' name="csrfmiddlewaretoken" value="(\w+)"')
+_NONCE = re.compile(rb' nonce="([^"]+)"')
 _TAKES_GZIP = re.compile(r"\bgzip\b")
 # RFC 1952: no name, no time, of an unknown system. RFC 1951: an empty last block.
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -39,17 +41,23 @@ class FinishedPage:
     @classmethod
     def of(cls, html: bytes, *, apart_from: str = "") -> FinishedPage:
         """``apart_from`` are words that make no difference to the tag."""
-        plain, nonces, at = [], [], 0
-        for hole in _HOLE.finditer(html):
-            plain.append(html[at : hole.start()])
-            nonces.append(hole[2] is not None)
-            at = hole.end()
+        holes = sorted(
+            (*found.span(1), pattern is _NONCE)
+            for pattern in (_TOKEN, _NONCE)
+            for found in pattern.finditer(html)
+        )
+        plain, at = [], 0
+        for begins, ends, _ in holes:
+            plain.append(html[at:begins])
+            at = ends
         plain.append(html[at:])
         digest = hashlib.blake2b(digest_size=12)
         for part in plain:
             digest.update(part.replace(apart_from.encode(), b"") if apart_from else part)
             digest.update(b"\0")
-        return cls(tuple(plain), tuple(_deflated(plain)), tuple(nonces), f'"{digest.hexdigest()}"')
+        return cls(
+            tuple(plain), tuple(_deflated(plain)), tuple(hole[2] for hole in holes), f'"{digest.hexdigest()}"'
+        )
 
     @property
     def size(self) -> int:

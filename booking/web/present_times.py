@@ -37,7 +37,7 @@ from .presenters import (
     TimeList,
     TimesGrid,
 )
-from .slot_markup import slot_buttons
+from .slot_markup import slot_buttons, time_lists
 
 # Of one part of a day, or of one day of a week; two rows on a phone.
 SHOWN_AT_ONCE = 6
@@ -288,7 +288,7 @@ class GridPresenter:
     def _clinician(self, opening: Opening) -> ClinicianTimes:
         clinician = opening.entry.clinician
         card = self.cards[clinician.id]
-        lists = tuple(self._week_lists(opening) if self.is_week else self._day_lists(opening))
+        lists = self._week_lists(opening) if self.is_week else self._day_lists(opening)
         indices = [index for span in self.shown_spans for index in opening.between(*span)]
         details = [f"Speaks {card.languages}"] if card.languages else []
         if self.filters.modality is Modality.IN_PERSON:
@@ -303,7 +303,7 @@ class GridPresenter:
             detail_words=" · ".join(details),
             license_words=license_words(stands_on.jurisdiction, stands_on.compact),
             count_words=plural(len(indices), "time"),
-            lists=lists,
+            lists_html=time_lists(clinician.id, card.name, lists),
         )
 
     def _day_lists(self, opening: Opening) -> list[TimeList]:

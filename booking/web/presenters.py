@@ -116,7 +116,7 @@ class ClinicianTimes:
     detail_words: str
     license_words: str
     count_words: str
-    lists: tuple[TimeList, ...]
+    lists_html: SafeString
 
 
 @dataclass(frozen=True, slots=True)
