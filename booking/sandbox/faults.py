@@ -20,6 +20,8 @@ Kind = Literal[
     "commit-then-no-answer",
     "commit-then-500",
     "commit-late",
+    "drip",
+    "bad-json",
 ]
 
 _FIELDS = {"method", "type", "kind", "times", "delay_seconds", "probability"}
@@ -29,7 +31,8 @@ _FIELDS = {"method", "type", "kind", "times", "delay_seconds", "probability"}
 class Fault:
     """`times` counts down to nothing; None is forever. No method or type means any FHIR request.
 
-    `delay_seconds` is a wait before whatever the kind does, except for 429, where it is the Retry-After.
+    `delay_seconds` is a wait before whatever the kind does, except for 429, where it is the Retry-After, and for a drip,
+    over which the answer is spread. Half an answer is what bad JSON is.
     """
 
     kind: Kind

@@ -35,7 +35,7 @@ class Replies:
 async def strike(fault: Fault, replies: Replies, app: App, scope: Any, receive: Receive, send: Send) -> None:
     receive = await _whole_body(receive)
     # For 429 the number of seconds is what the client is told, not a wait.
-    if fault.kind != "429" and not fault.kind.startswith("commit-then"):
+    if fault.kind not in ("429", "drip") and not fault.kind.startswith("commit-then"):
         await asyncio.sleep(fault.delay_seconds)
     match fault.kind:
         case "slow" | "commit-late":
@@ -49,6 +49,10 @@ async def strike(fault: Fault, replies: Replies, app: App, scope: Any, receive: 
                 await outcome(500, "exception", "Internal server error")(scope, receive, send)
             else:
                 await drop(scope)
+        case "drip":
+            await app(scope, receive, _in_drops(send, fault.delay_seconds))
+        case "bad-json":
+            await app(scope, receive, _cut_in_half(send))
         case "401":
             await replies.unknown_client()(scope, receive, send)
         case "403-html":
@@ -109,6 +113,37 @@ async def _whole_body(receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
+
+
+def _in_drops(send: Send, seconds: float) -> Send:
+    """The body in ten pieces, spread over so many seconds."""
+
+    async def drip(message: Message) -> None:
+        body = message.get("body", b"")
+        if message["type"] != "http.response.body" or not body:
+            await send(message)
+            return
+        size = -(-len(body) // 10)
+        for start in range(0, len(body), size):
+            is_last = start + size >= len(body)
+            await asyncio.sleep(seconds / 10)
+            more = message.get("more_body", False) if is_last else True
+            await send({**message, "body": body[start : start + size], "more_body": more})
+
+    return drip
+
+
+def _cut_in_half(send: Send) -> Send:
+    """As long as it says it is, and no JSON: the second half is blanks."""
+
+    async def cut(message: Message) -> None:
+        body = message.get("body", b"")
+        if message["type"] == "http.response.body" and body:
+            half = body[: len(body) // 2]
+            message = {**message, "body": half + b" " * (len(body) - len(half))}
+        await send(message)
+
+    return cut
 
 
 async def _nowhere(message: Message) -> None:
