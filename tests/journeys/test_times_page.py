@@ -101,7 +101,11 @@ def test_ehr_away_with_times_known_shows_them_with_their_age(
 def test_time_booked_elsewhere_leaves_the_page_when_it_is_read_again(
     visitor: PlainVisitor, sandbox: SandboxControl, impatient_portal: Portal
 ) -> None:
-    to_times(visitor, reason="cholesterol", state="TX", specialty="cardiology")
+    # Of these nothing was known when the EHR failed in the last test.
+    eventually(
+        lambda: to_times(visitor, reason="cholesterol", state="TX", specialty="cardiology").buttons("slot"),
+        seconds=20,
+    )
     value = visitor.page.buttons("slot")[-1].value
     schedule, epoch, _ = value.split(".")
     said = impatient_portal.manage(
