@@ -16,7 +16,7 @@ from threading import Lock
 from django.conf import settings
 
 from booking import board
-from booking.models import Booking
+from booking.models import Booking, BookingEvent
 from booking.models.standing import Standing
 from booking.scheduling.availability import last_start
 from booking.scheduling.clock import local_day
@@ -78,6 +78,7 @@ class _Kept:
     openings: Openings
     view: board.BoardView
     claims: int
+    who: frozenset[int]
     until: datetime
     urgent: frozenset[str]
     read: frozenset[str]
@@ -88,11 +89,21 @@ class _Kept:
     def is_good(self, stands: Standing, now: datetime) -> bool:
         """Whether nobody claimed or gave back a time of these, no schedule was seen to differ, and no time has passed."""
         return (
-            self.claims == stands.claims
+            (self.claims == stands.claims or self._claims_are_others(stands))
             and now < self.until
             and time.monotonic() < self.made_at + KEPT_SECONDS
             and not board.has_changed(self.urgent, self.view.number, age=LAG_SECONDS)
         )
+
+    def _claims_are_others(self, stands: Standing) -> bool:
+        """Whether all that became of bookings since concerns other clinicians. Then it is not asked again."""
+        since = BookingEvent.objects.filter(pk__gt=self.claims).values_list(
+            "booking__clinician_id", flat=True
+        )
+        if not self.who.isdisjoint(since.distinct()):
+            return False
+        self.claims = stands.claims
+        return True
 
     def is_current(self) -> bool:
         """Whether what the board said then is what it would say now, or was a moment ago."""
@@ -216,7 +227,7 @@ def _work_out(
     view: board.BoardView,
 ) -> _Kept:
     within = bounds.whole
-    who = {entry.clinician.id for entry in eligible}
+    who = frozenset(entry.clinician.id for entry in eligible)
     # A day more on either side: daily caps count by the schedule's day.
     first, last = instant(within[0]) - timedelta(days=1), instant(within[1]) + timedelta(days=1)
     claims = [claim for claim in Booking.objects.claims(first, last, now) if claim.clinician_id in who]
@@ -233,6 +244,7 @@ def _work_out(
         openings=openings,
         view=view,
         claims=stands.claims,
+        who=who,
         until=min([openings.until, *_ends(claims)]),
         urgent=frozenset(
             [key for want in wants for key in want.stale_keys] + [board.claims_key(each) for each in who]

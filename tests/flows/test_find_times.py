@@ -9,9 +9,10 @@ import pytest
 from booking.flows import clinic_rules, hold_slot
 from booking.flows import find_times as times
 from booking.flows.hold_slot import Choice
-from booking.models import ClinicianRecord, standing
+from booking.models import ClinicianRecord, ScheduleRecord, standing
 from booking.scheduling.clock import local_day
 from booking.scheduling.errors import EhrUnavailable
+from booking.scheduling.lifecycle import BookingState
 from booking.scheduling.terms import Modality
 from tests import factories
 
@@ -51,6 +52,33 @@ def test_blocks_follow_each_other_to_the_horizon(clinic, clock):
     assert [(block.last_on - today).days for block in blocks] == [6, 13, 20]
     assert [block.is_last for block in blocks] == [False, False, True]
     assert blocks[0].last_on + timedelta(days=1) == blocks[1].first_on
+
+
+def test_what_becomes_of_others_bookings_costs_no_new_work(clinic, clock):
+    other = factories.clinician(name="Somebody Else", specialties=[factories.specialty("dermatology")])
+    before = find(clinic, clock).openings
+    offer = find(clinic, clock).offers[0]
+
+    def begin(schedule) -> None:
+        held = factories.booking(
+            clinician=schedule.clinician,
+            schedule=schedule,
+            starts_at=offer.starts_at,
+            ends_at=offer.ends_at,
+            state=BookingState.HELD,
+            hold_expires_at=clock() + timedelta(minutes=9),
+            patient=None,
+        )
+        assert held.move(BookingState.SUBMITTING, actor="patient")
+
+    begin(other.schedules.get())
+    assert find(clinic, clock).openings is before
+    begin(ScheduleRecord.objects.get(pk=offer.schedule.id))
+    after = find(clinic, clock)
+    assert (after.openings is before, offer.starts_at in {each.starts_at for each in after.offers}) == (
+        False,
+        False,
+    )
 
 
 @pytest.mark.parametrize(("ahead", "number"), [(-3, 0), (0, 0), (6, 0), (7, 1), (13, 1), (14, 2)])
