@@ -20,7 +20,9 @@ RUN PORTAL_MODE=production \
     EMAIL_HOST=build.invalid DEFAULT_FROM_EMAIL=build@build.invalid VIDEO_BASE_URL=https://build.invalid/room \
     python manage.py collectstatic --no-input
 
-RUN useradd --system --uid 10001 portal && install --directory --owner=portal /var/lib/portal
+RUN useradd --system --uid 10001 portal && install --directory --owner=portal /var/lib/portal /var/lib/portal-metrics
+# Shared by all containers (docker-compose.yml), so that any web process can tell the figures of all.
+ENV PROMETHEUS_MULTIPROC_DIR=/var/lib/portal-metrics
 USER portal
 
 EXPOSE 8000

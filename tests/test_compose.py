@@ -125,6 +125,30 @@ def test_programs_and_their_options_exist(service: str, command: str) -> None:
     assert {word for word in words if word.startswith("--")} <= known_options
 
 
+def test_figures_of_all_processes_lie_in_one_folder() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    (folder,) = re.findall(r"^ENV PROMETHEUS_MULTIPROC_DIR=(\S+)$", dockerfile, re.MULTILINE)
+    (install,) = re.findall(r"install --directory --owner=portal (.+)$", dockerfile, re.MULTILINE)
+    assert folder in install.split()
+    assert {name for name in OURS if f"metrics:{folder}" in SERVICES[name].get("volumes", [])} == set(
+        OURS
+    ) - {"sandbox"}
+    user = re.search(r"useradd --system --uid (\d+)", dockerfile)
+    assert user
+    assert f"uid={user[1]}," in COMPOSE["volumes"]["metrics"]["driver_opts"]["o"]
+
+
+def test_settings_of_the_readme_reach_the_portal_from_the_env_file() -> None:
+    """Those that compose names are checked by it; the others come as they stand in the file."""
+    named = set(COMPOSE["x-portal"]["environment"])
+    readme = (ROOT / "README.md").read_text()
+    settings = set(re.findall(r"^\| `([A-Z][A-Z0-9_]+)`", readme, re.MULTILINE))
+    assert len(settings - named) > 10
+    for name in OURS:
+        if name != "sandbox":
+            assert SERVICES[name]["env_file"] == [{"path": ".env", "required": False}]
+
+
 def test_redis_starts_with_its_options(tmp_path: Path) -> None:
     _, *options = shlex.split(SERVICES["redis"]["command"])
     port = free_port()
