@@ -15,6 +15,7 @@ from booking.scheduling.errors import EhrRejected, EhrUnavailable
 
 from . import outcomes, resources
 from .auth import PatientTokens, TokenSource
+from .restraint import RepeatBudget
 from .wire import Answer, Clock, Deadline, NoAnswer, Request, Wire
 
 logger = logging.getLogger("booking.fhir")
@@ -38,7 +39,8 @@ class Version:
 
 
 class EhrClient:
-    """Thread-safe. Reads are tried up to three times inside their deadline; a write is sent once.
+    """Thread-safe. Reads are tried up to three times inside their deadline, and all reads together no more than a
+    tenth oftener than once; a write is sent once.
 
     ``patient_ref`` says whose records a call is about. Where the EHR gives out tokens that open one patient's
     records only, such a call is made with that patient's.
@@ -66,6 +68,7 @@ class EhrClient:
         self._max_entries = max_entries
         self._clock = clock
         self._media_type = media_type
+        self._repeats = RepeatBudget()
 
     def close(self) -> None:
         self._wire.close()
@@ -221,6 +224,7 @@ class EhrClient:
 
     def _reading(self, url: httpx.URL, kind: str, deadline: Deadline, patient_ref: str) -> Version:
         """The object a read brings, after as many tries as can help."""
+        self._repeats.earn()
         for attempt in range(1, _TRIES + 1):
             try:
                 answer = self._authorized("GET", url, kind, deadline, patient_ref)
@@ -231,6 +235,8 @@ class EhrClient:
                 # A firewall that blocks us (403) is only made surer by a quick second try.
                 pause = self._pause(attempt, failure.retry_after_seconds)
                 if attempt == _TRIES or failure.status == 403 or pause >= deadline.left():
+                    raise
+                if self._wire.is_braked(url) or not self._repeats.spend():
                     raise
             self._clock.sleep(pause)
         raise AssertionError("the last try returns or raises")

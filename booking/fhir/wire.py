@@ -23,6 +23,8 @@ from typing import Any
 
 import httpx
 
+from .restraint import Brake
+
 logger = logging.getLogger("booking.fhir")
 
 # Set it around a call to carry one id from a page or a job to the EHR; unset, every exchange gets its own.
@@ -101,6 +103,8 @@ class Request:
         return f"{self.method} {self.kind}"
 
 
+# What a proxy answers in place of an EHR that does not.
+_NOBODY_BEHIND = frozenset({502, 503, 504})
 # TLS, name resolution and the wait for a free connection all come before the first byte of the request.
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
@@ -133,6 +137,7 @@ class Wire:
         self._max_body_bytes = max_body_bytes
         self._clock = clock
         self._on_call = on_call
+        self._brakes: dict[tuple[str, int | None], Brake] = {}
         for_reads = transport or _bounded_transport(ca_file, max_connections, keep=max_connections)
         for_writes = transport or _bounded_transport(ca_file, max_connections, keep=0)
         self._for_reads, self._for_writes = _open_client(for_reads), _open_client(for_writes)
@@ -145,7 +150,7 @@ class Wire:
         """Send once and read the answer. Raises nothing that the network can cause."""
         ours = _UNSAFE_IN_LOGS.sub("", correlation_id.get())[:64] or uuid.uuid4().hex
         started = self._clock.monotonic()
-        outcome = self._send(request, deadline, ours, self._for_writes if is_write else self._for_reads)
+        outcome = self._braked(request, deadline, ours, self._for_writes if is_write else self._for_reads)
         milliseconds = round((self._clock.monotonic() - started) * 1000)
         if isinstance(outcome, Answer):
             result = f"{outcome.status}, {outcome.flaw}" if outcome.flaw else str(outcome.status)
@@ -153,6 +158,28 @@ class Wire:
             logger.info("%s -> %s in %d ms, ours=%s ehr=%s", request, result, milliseconds, ours, theirs)
         else:
             logger.warning("%s -> %s in %d ms, ours=%s", request, outcome.reason, milliseconds, ours)
+        return outcome
+
+    def is_braked(self, url: httpx.URL) -> bool:
+        """Whether the server has not answered for a while, so that trying again at once is in vain."""
+        return self._brake(url).is_on
+
+    def _brake(self, url: httpx.URL) -> Brake:
+        return self._brakes.setdefault((url.host, url.port), Brake(self._clock.monotonic))
+
+    def _braked(
+        self, request: Request, deadline: Deadline, ours: str, client: httpx.Client
+    ) -> Answer | NoAnswer:
+        brake = self._brake(request.url)
+        if not brake.may_send():
+            return NoAnswer(
+                str(request), "not sent: no answer for a while", was_sent=False, correlation_id=ours
+            )
+        outcome = self._send(request, deadline, ours, client)
+        if isinstance(outcome, Answer):
+            brake.note(is_answered=outcome.status not in _NOBODY_BEHIND)
+        else:
+            brake.note(is_answered=False)
         return outcome
 
     def _send(

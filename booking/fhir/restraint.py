@@ -1,0 +1,82 @@
+"""Restraint toward an EHR that fails, so that the portal neither wears it down nor makes patients wait for it in vain.
+
+A brake stops calls to a server that has not answered for a while, but for one trial at a time. A budget keeps repeated
+tries to a tenth of the first ones.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+FAILURES_IN_A_ROW = 5
+# So many failures at one instant are one hiccup.
+FAILING_SECONDS = 2.0
+# A trial of which nothing was heard for so long is forgotten.
+LONGEST_TRIAL_SECONDS = 30.0
+TRIAL_EVERY_SECONDS = 1.0
+
+REPEATS_PER_FIRST_TRY = 0.1
+# Where few ask, each may repeat; and after quiet hours a bad minute may cost no more than these on top of the tenth.
+MOST_REPEATS_SAVED = 10.0
+
+
+class Brake:
+    """For one server; thread-safe. ``monotonic`` gives seconds."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._failing_since = 0.0
+        self._no_trial_before = 0.0
+
+    def may_send(self) -> bool:
+        """Whether a call may go out; whoever is told so has to ``note`` what came of it."""
+        now = self._monotonic()
+        with self._lock:
+            if not self._is_on(now):
+                return True
+            if now < self._no_trial_before:
+                return False
+            self._no_trial_before = now + LONGEST_TRIAL_SECONDS
+            return True
+
+    @property
+    def is_on(self) -> bool:
+        with self._lock:
+            return self._is_on(self._monotonic())
+
+    def _is_on(self, now: float) -> bool:
+        return self._failures >= FAILURES_IN_A_ROW and now - self._failing_since >= FAILING_SECONDS
+
+    def note(self, *, is_answered: bool) -> None:
+        now = self._monotonic()
+        with self._lock:
+            if is_answered:
+                self._failures = 0
+                return
+            if self._failures == 0:
+                self._failing_since = now
+            self._failures += 1
+            self._no_trial_before = now + TRIAL_EVERY_SECONDS
+
+
+class RepeatBudget:
+    """Thread-safe. Every first try earns a part of a repeated one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._saved = MOST_REPEATS_SAVED
+
+    def earn(self) -> None:
+        with self._lock:
+            self._saved = min(MOST_REPEATS_SAVED, self._saved + REPEATS_PER_FIRST_TRY)
+
+    def spend(self) -> bool:
+        """False when there is nothing left to spend."""
+        with self._lock:
+            if self._saved < 1:
+                return False
+            self._saved -= 1
+            return True

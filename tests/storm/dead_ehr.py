@@ -1,0 +1,117 @@
+"""The EHR is gone for a while, and patients keep pressing the last button so many times a second."""
+
+from __future__ import annotations
+
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+from tests.rig.fault_proxy import Mode
+
+from .checker import Findings, check, look_again, settle
+from .people import AWAY, BOOKED, CONFIRMING, LightVisitor, Patient, read
+from .scene import Scene, days_ahead
+
+
+@dataclass
+class Death:
+    """``presses`` while it was gone, each a first try of one call; ``went_out`` is every request that came to its door
+    meanwhile, the workers' too. ``honest``: pages that said the time is still held, or that we are confirming."""
+
+    presses: int = 0
+    went_out: int = 0
+    pages: dict[str, int] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+    first_success_after: float = 0.0
+    findings: Findings = field(default_factory=Findings)
+
+    @property
+    def ratio(self) -> float:
+        return self.went_out / max(1, self.presses)
+
+    @property
+    def honest(self) -> int:
+        return self.pages.get(AWAY, 0) + self.pages.get(CONFIRMING, 0)
+
+    def figures(self) -> dict[str, Any]:
+        took = sorted(self.seconds)
+        return self.findings.figures() | {
+            "presses while away": self.presses,
+            "requests to the EHR": self.went_out,
+            "ratio": round(self.ratio, 3),
+            "honest pages": self.honest,
+            "page p50 s": round(took[len(took) // 2], 2) if took else 0,
+            "page max s": round(took[-1], 2) if took else 0,
+            "pages over 3 s": sum(each > 3 for each in took),
+            "first success after s": round(self.first_success_after, 1),
+        }
+
+
+def to_review(scene: Scene, patients: list[Patient]) -> list[tuple[Patient, LightVisitor]]:
+    """Everybody chooses a time, while the EHR is well, and stands before the last button."""
+    draw = random.Random(3)
+
+    def walk(patient: Patient) -> tuple[Patient, LightVisitor]:
+        visitor = LightVisitor(scene.portal.url, patient.session)
+        for _ in range(20):
+            visitor.open(f"/book/times/?day={draw.choice(days_ahead())}")
+            if slots := visitor.page.buttons("slot"):
+                visitor.press(name="slot", value=draw.choice(slots).value)
+                if visitor.page.path == "/book/review/":
+                    return patient, visitor
+        raise AssertionError(visitor.page.text[:500])
+
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(walk, patients))
+
+
+def die(
+    scene: Scene, patients: list[Patient], *, seconds: float, a_second: float, how: Mode = Mode.RESET_BEFORE
+) -> Death:
+    """``patients`` press in turn, so there must be enough of them that nobody is still waiting when it is their turn."""
+    ready = to_review(scene, patients)
+    found, lock, proxy = Death(), Lock(), scene.proxies["ehr"]
+
+    def press(one: tuple[Patient, LightVisitor]) -> str:
+        _, visitor = one
+        began = time.monotonic()
+        page = visitor.press("Book this visit")
+        what, _ = read(page)
+        with lock:
+            found.pages[what] = found.pages.get(what, 0) + 1
+            found.seconds.append(time.monotonic() - began)
+        return what
+
+    with ThreadPoolExecutor(len(ready)) as pool:
+        before = proxy.requests
+        proxy.set(how)
+        began, waiting = time.monotonic(), []
+        while (at := time.monotonic() - began) < seconds:
+            waiting.append(pool.submit(press, ready[found.presses % len(ready)]))
+            found.presses += 1
+            time.sleep(max(0.0, found.presses / a_second - at))
+        found.went_out = proxy.requests - before
+        proxy.set(Mode.PASS)
+        back = time.monotonic()
+        for each in waiting:
+            each.result()
+    found.first_success_after = _first_success(ready, back)
+    for _, visitor in ready:
+        visitor.close()
+    settle(scene)
+    look_again(scene, patients)
+    found.findings = check(scene, patients)
+    return found
+
+
+def _first_success(ready: list[tuple[Patient, LightVisitor]], back: float) -> float:
+    while time.monotonic() - back < 60:
+        for _, visitor in ready:
+            visitor.open("/book/review/")
+            if visitor.page.path == "/book/review/" and read(visitor.press("Book this visit"))[0] == BOOKED:
+                return time.monotonic() - back
+        time.sleep(0.2)
+    raise AssertionError("nothing was booked within a minute of the EHR's return")
