@@ -19,7 +19,7 @@ T = TypeVar("T")
 # After Redis failed to answer, this process asks it nothing for as long: a hung Redis costs one wait, not one a call.
 AWAY_SECONDS = 5
 # How long one try may wait. There are two: see ``ask``.
-WAIT_SECONDS = 0.7
+WAIT_SECONDS = 0.5
 _DAY = 86_400
 _CALLS = "board:calls"
 _CALLS_KEPT = 10_000
