@@ -91,6 +91,21 @@ def last_beat() -> datetime | None:
     return Heartbeat.objects.filter(name=BEAT).values_list("at", flat=True).first()
 
 
+def rows(now: datetime) -> Parts:
+    """What the database alone tells: work that is due and that nobody has in hand, and beat's last tick."""
+    ticked_at = last_beat()
+    return {
+        "outbox": aged(oldest_message_due(now), now, late_after=60, down_after=600),
+        "reconcile": aged(oldest_look_up_due(now), now, late_after=60, down_after=600),
+        BEAT: aged(ticked_at, now, late_after=30, down_after=120) if ticked_at else Part(DOWN),
+    }
+
+
+def late(now: datetime) -> dict[str, float | None]:
+    """The age in seconds of whatever is late. Raises ``DatabaseError``."""
+    return {name: part.age_seconds for name, part in rows(now).items() if part.state != OK}
+
+
 _is_migrated = False
 
 
@@ -104,13 +119,7 @@ def _look_at_database(now: datetime) -> Parts:
             _is_migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
         if not _is_migrated:
             return down
-        ticked_at = last_beat()
-        return {
-            "database": Part(OK),
-            "outbox": aged(oldest_message_due(now), now, late_after=60, down_after=600),
-            "reconcile": aged(oldest_look_up_due(now), now, late_after=60, down_after=600),
-            "beat": aged(ticked_at, now, late_after=30, down_after=120) if ticked_at else Part(DOWN),
-        }
+        return {"database": Part(OK), **rows(now)}
     except DatabaseError:
         return down
     finally:

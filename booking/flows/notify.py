@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -52,6 +53,20 @@ def owe(booking: Booking, kind: str, *, now: datetime, about: str = "") -> Messa
     )
     transaction.on_commit(ring)
     return message
+
+
+def try_again(messages: Iterable[Message], *, now: datetime) -> list[Message]:
+    """Make messages that were given up due again, as if they had never been tried. Returns those that were given up."""
+    again = [
+        message
+        for message in messages
+        if Message.objects.filter(pk=message.pk, state=Message.State.DEAD).update(
+            state=Message.State.DUE, due_at=now, attempts=0, lease_until=None
+        )
+    ]
+    if again:
+        transaction.on_commit(ring)
+    return again
 
 
 _bell = Bell("booking.jobs.deliver_messages")

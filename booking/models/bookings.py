@@ -50,6 +50,10 @@ class BookingQuerySet(models.QuerySet["Booking"]):
         """Those that take their time from everybody else at this instant. Expiry is judged here, on reading."""
         return self.filter(state__in=CLAIMING).exclude(state=BookingState.HELD, hold_expires_at__lte=now)
 
+    def for_staff(self) -> BookingQuerySet:
+        """What a person has to look at: what nobody could settle, and visits that there were two of."""
+        return self.filter(Q(state=BookingState.NEEDS_STAFF) | ~Q(attention=""))
+
     def overlapping(self, clinician_id: int, starts_at: datetime, ends_at: datetime) -> BookingQuerySet:
         return self.filter(clinician_id=clinician_id, starts_at__lt=ends_at, ends_at__gt=starts_at)
 
