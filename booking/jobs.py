@@ -63,6 +63,14 @@ def give_back_ehr_holds() -> None:
 
 
 @shared_task
+def give_back_lost_holds() -> None:
+    try:
+        ehr_holds.give_back_lost(now=timezone.now())
+    except EhrFailure as error:
+        log.warning("lost holds were not looked for: %s (status %s)", error, error.status)
+
+
+@shared_task
 def read_ahead() -> None:
     find_times.read_ahead(timezone.now())
 

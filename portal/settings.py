@@ -217,6 +217,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "booking.jobs.give_back_ehr_holds",
         "schedule": schedule(timedelta(seconds=5)),
     },
+    "give-back-lost-holds": {
+        "task": "booking.jobs.give_back_lost_holds",
+        "schedule": schedule(timedelta(hours=6)),
+    },
     "follow-visits": {"task": "booking.jobs.follow_visits", "schedule": schedule(timedelta(seconds=60))},
     "sync-directory": {"task": "booking.jobs.sync_directory", "schedule": schedule(timedelta(hours=1))},
     "keep-photos": {"task": "booking.jobs.keep_photos", "schedule": schedule(timedelta(hours=1))},

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from booking.scheduling.terms import (
     AppointmentMove,
     AppointmentRecord,
     AppointmentRequest,
+    HeldTime,
     HoldRequest,
 )
 
@@ -68,6 +70,18 @@ class SlotBooking(StandardGateway):
         if not self.capabilities.holds:
             raise EhrRejected("the EHR keeps no holds")
         self._claims.claim(request, HELD)
+
+    def held_times(
+        self, schedule_refs: Sequence[str], *, starts_from: datetime, starts_before: datetime
+    ) -> list[HeldTime]:
+        found = self._slots.many(schedule_refs, starts_from, starts_before, self._client.deadline())
+        return [
+            HeldTime(booking_id, ref, read.starts_at, read.ends_at)
+            for ref, slots in found.items()
+            for slot in slots
+            for booking_id in resources.booking_ids(slot)
+            if is_ours(slot, booking_id) and (read := resources.slot(slot)) is not None
+        ]
 
     def release_time(self, request: HoldRequest) -> None:
         """Every Slot of that time with the booking's identifier, unless it belongs to a visit of the booking's."""

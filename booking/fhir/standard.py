@@ -22,6 +22,7 @@ from booking.scheduling.terms import (
     AppointmentRecord,
     AppointmentRequest,
     Coding,
+    HeldTime,
     PatientDetails,
     Slot,
 )
@@ -147,6 +148,12 @@ class StandardGateway(ABC):
         minutes: int,
         appointment_type: Coding | None = None,
     ) -> dict[str, list[Slot]]: ...
+
+    def held_times(
+        self, schedule_refs: Sequence[str], *, starts_from: datetime, starts_before: datetime
+    ) -> list[HeldTime]:
+        """Nothing, where nothing is held."""
+        return []
 
     def find_patient(self, details: PatientDetails) -> str | None:
         deadline = self._client.deadline()

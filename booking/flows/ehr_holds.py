@@ -7,16 +7,16 @@ given back once the booking it was for has become no visit, so a lost answer lea
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
 
 from booking import board, ehr
-from booking.models import Booking
+from booking.models import Booking, ScheduleRecord, SchedulingPolicy
 from booking.scheduling.errors import EhrFailure, Refusal, RefusalCode, TimeTaken
 from booking.scheduling.lifecycle import BookingState
-from booking.scheduling.terms import HoldRequest, Modality
+from booking.scheduling.terms import Coding, HeldTime, HoldRequest, Modality
 
 log = logging.getLogger(__name__)
 
@@ -105,3 +105,53 @@ def give_back_due(*, now: datetime) -> int:
             # Others first next time: one that the EHR will not take back must not stand in everybody's way.
             _record(booking, now + timedelta(seconds=settings.EHR_REST_SECONDS))
     return given
+
+
+def give_back_lost(*, now: datetime) -> int:
+    """Give back what the EHR keeps in the name of bookings that we know nothing of, as after a backup was restored.
+
+    A hold's row is written before the EHR is asked, so that no hold of ours is without one. Returns how many times were
+    given back. Raises ``EhrFailure``.
+    """
+    gateway = ehr.gateway()
+    if not gateway.capabilities.holds:
+        return 0
+    search = ehr.slot_search()
+    schedules = dict(
+        ScheduleRecord.objects.filter(is_active=True).values_list("ehr_ref", "clinician__ehr_ref")
+    )
+    refs = sorted(schedules)
+    last = now.replace(microsecond=0) + timedelta(days=SchedulingPolicy.current().horizon_days)
+    given = 0
+    for begin in range(0, len(refs), search.schedules):
+        starts_from = now.replace(microsecond=0)
+        while starts_from < last:
+            starts_before = min(last, starts_from + timedelta(days=search.days))
+            held = gateway.held_times(
+                refs[begin : begin + search.schedules], starts_from=starts_from, starts_before=starts_before
+            )
+            for time in _unknown(held):
+                gateway.release_time(_of_nobody(time, schedules[time.schedule_ref]))
+                log.warning(
+                    "a time that the EHR kept for booking %s, which is lost, was given back", time.booking_id
+                )
+                given += 1
+            starts_from = starts_before
+    return given
+
+
+def _unknown(held: Sequence[HeldTime]) -> list[HeldTime]:
+    ids = {time.booking_id for time in held}
+    known = set(Booking.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    return [time for time in held if time.booking_id not in known]
+
+
+def _of_nobody(time: HeldTime, practitioner_ref: str) -> HoldRequest:
+    return HoldRequest(
+        booking_id=time.booking_id,
+        schedule_ref=time.schedule_ref,
+        practitioner_ref=practitioner_ref,
+        starts_at=time.starts_at,
+        ends_at=time.ends_at,
+        appointment_type=Coding("", ""),
+    )

@@ -14,6 +14,7 @@ from .terms import (
     AppointmentRequest,
     Coding,
     Directory,
+    HeldTime,
     HoldRequest,
     PatientDetails,
     Slot,
@@ -138,6 +139,12 @@ class SchedulingGateway(Protocol):
 
     def release_time(self, request: HoldRequest) -> None:
         """Give back a hold of this booking's that became no visit. Done as well when there is none."""
+
+    def held_times(
+        self, schedule_refs: Sequence[str], *, starts_from: datetime, starts_before: datetime
+    ) -> list[HeldTime]:
+        """What of these schedules is taken in our bookings' names, as far as the EHR can be asked; nothing where it
+        keeps no holds. At most ``limits.schedules_per_slot_search`` schedules and ``days_per_slot_search`` days."""
 
     def create_appointment(self, request: AppointmentRequest) -> str:
         """Create and return the reference; raises ``TimeTaken`` or ``OutcomeUnknown``.

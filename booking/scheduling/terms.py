@@ -218,6 +218,16 @@ class HoldRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldTime:
+    """A time that the EHR keeps for a booking of ours, or for a visit of it."""
+
+    booking_id: UUID
+    schedule_ref: str
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class AppointmentRequest:
     """Everything the EHR needs to make one Appointment; ``booking_id`` is its identifier there."""
 

@@ -230,3 +230,24 @@ def test_an_ehr_without_holds_is_not_asked(clinic, visitor, clock):
 def test_a_modality_is_part_of_what_is_asked(clinic, visitor, clock):
     held = hold(clinic, visitor, clock())
     assert ehr_holds._request(held).appointment_type.code == factories.APPOINTMENT_TYPES[Modality.VIDEO][0]
+
+
+def test_a_time_kept_for_a_booking_that_is_lost_is_found_and_given_back(clinic, visitor, clock):
+    """As after a backup was restored: the EHR keeps a time for a booking that nobody here has heard of."""
+    lost, kept = hold(clinic, visitor, clock()), hold(clinic, factories.visitor(), clock())
+    Booking.objects.filter(pk=lost.pk).delete()
+    assert ehr_holds.give_back_due(now=clock() + timedelta(days=1)) == 0
+    assert slots(clinic, lost) == ["busy-tentative"] * 2
+    assert ehr_holds.give_back_lost(now=clock()) == 2
+    assert (slots(clinic, lost), slots(clinic, kept)) == ([], ["busy-tentative"] * 2)
+    assert ehr_holds.give_back_lost(now=clock()) == 0
+
+
+def test_a_visit_whose_booking_is_lost_keeps_its_time(clinic, visitor, clock):
+    held = hold(clinic, visitor, clock())
+    booked = confirm_booking.submit(factories.give_details(held), visitor=visitor, clock=clock)
+    (visit,) = clinic.appointments(booked)
+    Booking.objects.filter(pk=booked.pk).delete()
+    ehr_holds.give_back_lost(now=clock())
+    assert slots(clinic, booked) == ["busy"] * 2
+    assert clinic.appointments(booked) == [visit]
