@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
@@ -43,6 +43,10 @@ def _own_booking(request: HttpRequest, booking_id: UUID) -> Booking:
 
 @require_GET
 def visit(request: HttpRequest, booking_id: UUID) -> HttpResponse:
+    held = Booking.objects.of(drafts.visitor(request)).filter(pk=booking_id, state=BookingState.HELD)
+    if held.exists():
+        # The EHR was away: another press of theirs was told so while this one was on its way here.
+        return redirect("review")
     booking = _own_booking(request, booking_id)
     card = visit_card(booking, now=timezone.now())
     if request.htmx:  # type: ignore[attr-defined]
