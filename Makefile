@@ -5,12 +5,13 @@ WORKERS ?= 2
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: help setup run test bench lint lock clean
+.PHONY: help setup run test bench storm lint lock clean
 
 help:
 	@echo "make run      the portal with a sandbox EHR at http://localhost:8000 (PORT=, SANDBOX_PORT=, EHR=medplum or r4)"
 	@echo "make test     all tests, or some: T=tests/scheduling, T='-k licenses'"
 	@echo "make bench    what things cost, as a table and as JSON in var/ (B=--quick, B='--only warm,cold --sizes 200')"
+	@echo "make storm    crashes, faults and races in their long form, reported in var/ (S='--only kills,ehr --each 3')"
 	@echo "make lint     style and types"
 	@echo "make setup    the virtual environment in $(VENV) (PYTHON=python3.13)"
 	@echo "make lock     requirements/*.txt anew from *.in (UPGRADE=1 for newer versions)"
@@ -38,6 +39,10 @@ bench: $(VENV)/.dev
 	@PYTHON="$(PYTHON)" scripts/install_test_servers.sh
 	@$(PY) -m tests.bench.client_cost --json var/bench-client-cost.json
 	@$(PY) -m tests.bench --json var/bench.json $(B)
+
+storm: $(VENV)/.dev
+	@PYTHON="$(PYTHON)" scripts/install_test_servers.sh
+	@PORTAL_MODE=test $(PY) -m tests.storm $(S)
 
 lint: $(VENV)/.dev
 	@$(PY) -m ruff check .

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from uuid import uuid4
 
 import psycopg
@@ -156,17 +157,26 @@ class MortalPostgres:
         self._command = [server, "-D", str(directory / "data"), *options]
         self._directory, self._user = directory, user
         self._child: Child | None = None
+        self._lock = Lock()
+
+    @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.running
 
     def start(self) -> None:
-        self._child = Child(
-            "PostgreSQL",
-            self._command,
-            log=self._directory / "log",
-            cwd=self._directory,
-            user=self._user,
-            end_signal=signal.SIGINT,
-        )
-        self._child.wait_until(self.answers)
+        """Unless it runs. Called from a thread that stays, since the server ends with it."""
+        with self._lock:
+            if self.running:
+                return
+            self._child = Child(
+                "PostgreSQL",
+                self._command,
+                log=self._directory / "log",
+                cwd=self._directory,
+                user=self._user,
+                end_signal=signal.SIGINT,
+            )
+            self._child.wait_until(self.answers)
 
     def answers(self) -> bool:
         if not accepts_tcp(self.server.port):
@@ -178,10 +188,11 @@ class MortalPostgres:
 
     def crash(self) -> None:
         """Shut down in immediate mode: nobody is waited for, nothing is written."""
-        assert self._child is not None
-        os.kill(self._child.pid, signal.SIGQUIT)
-        self._child.popen.wait()
-        self._child.kill()
+        with self._lock:
+            assert self._child is not None
+            os.kill(self._child.pid, signal.SIGQUIT)
+            self._child.popen.wait()
+            self._child.kill()
 
     def stop(self) -> None:
         if self._child is not None:

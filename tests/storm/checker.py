@@ -109,7 +109,7 @@ def compare(
         if row.submitted_at and row.booked_at and row.booked_at - row.submitted_at > LATE:
             found.late.append(row.id)
     found.unknown_to_us += [booking_id for booking_id in live if booking_id and booking_id not in by_id]
-    found.overlaps = _overlaps(visit for each in live.values() for visit in each)
+    found.overlaps = overlaps(visit for each in live.values() for visit in each)
     told: dict[str, set[str]] = defaultdict(set)
     pages: Counter[str] = Counter()
     for patient in patients:
@@ -138,7 +138,8 @@ def compare(
     return found
 
 
-def _overlaps(visits: Iterable[Visit]) -> list[str]:
+def overlaps(visits: Iterable[Visit]) -> list[str]:
+    """Ids of visits that begin before an earlier one of the same clinician has ended."""
     by_whom: dict[str, list[Visit]] = defaultdict(list)
     for visit in visits:
         by_whom[visit.practitioner].append(visit)
@@ -180,7 +181,7 @@ def check(scene: Scene, patients: Sequence[Patient]) -> Findings:
         [each for each in delivered(scene) if each.contact in whose],
         [name for name in people_made(scene) if name in names],
     )
-    found.overlaps = _overlaps(visit for visit in visits if visit.is_live)
+    found.overlaps = overlaps(visit for visit in visits if visit.is_live)
     return found
 
 

@@ -11,6 +11,7 @@ from threading import Event, Thread
 from typing import Any, get_args
 
 from booking import crash_points
+from tests.rig.processes import Child
 
 from .checker import Findings, check, look_again, settle, slowest
 from .people import Patient, book_all
@@ -153,7 +154,7 @@ def at_random(scene: Scene, patients: list[Patient], *, every: float) -> Kills:
     def strike() -> None:
         draw = random.Random(11)
         while not over.wait(every):
-            who = draw.choice(["web", "web process", "worker", "pool child", "beat"])
+            who = draw.choice(["web", "web process", "worker", "pool child", "beat", "relay"])
             if _strike(scene, who, draw):
                 hit[who] += 1
 
@@ -177,7 +178,7 @@ def _strike(scene: Scene, who: str, draw: random.Random) -> bool:
             parent = portal.web if who == "web process" else portal.worker
             below = processes_below(parent.pid) if parent else []
             return bool(below) and kill(draw.choice(below))
-        child = {"web": portal.web, "worker": portal.worker, "beat": portal.beat}[who]
+        child: Child | None = getattr(portal, who)
         if child is None or not child.running:
             return False
         # A container dies whole.

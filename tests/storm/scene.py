@@ -76,9 +76,10 @@ def write_roster(path: Path) -> None:
 
 
 class Deployment(Portal):
-    """Web, worker and beat with the options of docker-compose.yml; in test mode, where crash points are to be had."""
+    """Web, worker, beat and relay with the options of docker-compose.yml; in test mode, where crash points are to be had."""
 
     beat: Child | None = None
+    relay: Child | None = None
 
     def start_web(self) -> Child:
         command = (
@@ -86,35 +87,39 @@ class Deployment(Portal):
         )
         options = "--blocking-threads 8 --no-ws --respawn-failed-workers --respawn-interval 0.5"
         words = [*command.split(), *options.split(), "--workers-kill-timeout", "5", "--log-level", "warning"]
-        self.web = self._child("web", [*words, self.application])
+        self.web = self._child("web", ["-m", *words, self.application])
         return self.web
 
     def start_worker(self) -> Child:
         options = "--concurrency 2 --loglevel INFO --without-gossip --without-mingle"
-        self.worker = self._child("worker", ["celery", "-A", "portal", "worker", *options.split()])
+        self.worker = self._child("worker", ["-m", "celery", "-A", "portal", "worker", *options.split()])
         return self.worker
 
     def start_beat(self) -> Child:
         schedule = str(self.directory / "beat-schedule")
-        words = ["celery", "-A", "portal", "beat", "--schedule", schedule, "--loglevel", "INFO"]
+        words = ["-m", "celery", "-A", "portal", "beat", "--schedule", schedule, "--loglevel", "INFO"]
         self.beat = self._child("beat", words)
         return self.beat
 
+    def start_relay(self) -> Child:
+        self.relay = self._child("relay", ["manage.py", "relay"])
+        return self.relay
+
     def _child(self, name: str, words: list[str]) -> Child:
-        return Child(name, [sys.executable, "-m", *words], log=self.directory / f"{name}.log", env=self.env)
+        return Child(name, [sys.executable, *words], log=self.directory / f"{name}.log", env=self.env)
 
     def children(self) -> list[Child]:
-        return [child for child in (self.web, self.worker, self.beat) if child]
+        return [child for child in (self.web, self.worker, self.beat, self.relay) if child]
 
     def stop(self) -> None:
         stop_all(self.children())
 
 
 class Watchman:
-    """Starts again whatever of the deployment has ended, a second later."""
+    """Starts again whatever of the deployment, or its database, has ended, a second later."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        self._deployment = deployment
+    def __init__(self, deployment: Deployment, postgres: MortalPostgres) -> None:
+        self._deployment, self._postgres = deployment, postgres
         self._over = Event()
         self.lock = RLock()
         self.restarts = 0
@@ -134,10 +139,12 @@ class Watchman:
             "web": here.start_web,
             "worker": here.start_worker,
             "beat": here.start_beat,
+            "relay": here.start_relay,
         }
         for start in starters.values():
             start()
         while not self._over.wait(1):
+            self._postgres.start()
             for name, start in starters.items():
                 child: Child | None = getattr(here, name)
                 if child is not None and not child.running:
@@ -233,7 +240,7 @@ def scene(
         portal.application = application
         portal.manage("migrate", "--no-input", "--verbosity", "0")
         portal.manage("seed_demo")
-        watchman = Watchman(portal)
+        watchman = Watchman(portal, postgres)
         here = Scene(
             postgres, redis, sandbox, box, texts, proxies, portal, watchman, crashes,
             postgres.server.url("storm"), servers,

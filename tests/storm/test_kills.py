@@ -20,7 +20,7 @@ def test_the_control_without_those_who_make_up_for_it_a_kill_leaves_a_booking_un
     scene: Scene, people: People
 ) -> None:
     (person,) = people(1)
-    workers = [child for child in (scene.portal.worker, scene.portal.beat) if child]
+    workers = [child for child in scene.portal.children() if child is not scene.portal.web]
     for child in workers:
         child.signal_group(signal.SIGSTOP)
     try:
