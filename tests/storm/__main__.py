@@ -161,6 +161,7 @@ def run_ehr(given: argparse.Namespace) -> Iterator[tuple[str, Figures, bool]]:
                 how=how,
             )
             is_kept = not found.findings.faults and found.ratio <= 1.1 and found.first_success_after <= 15
+            is_kept = is_kept and max(found.seconds) <= 3
             yield name, found.figures(), is_kept
     with start(application="tests.storm.unrestrained:application") as scene:
         found = dead_ehr.die(scene, make_people(scene, people), seconds=10, a_second=given.a_second)
