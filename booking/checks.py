@@ -10,6 +10,9 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from booking import ehr
 
+# From the press of the button to the moment from which no create is begun.
+LONGEST_DOUBT_SECONDS = 14 * 60
+
 
 @register(Tags.compatibility)
 def ehr_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -42,6 +45,15 @@ def deployment(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 "EHR_BASE_URL is this machine itself: bookings would go to a sandbox.",
                 hint="Set EHR_BASE_URL to the clinic's EHR.",
                 id="booking.W001",
+            )
+        )
+    # A create, its rest, a second look and as long a rest again.
+    if settings.EHR_TOTAL_SECONDS + 2 * settings.EHR_REST_SECONDS > LONGEST_DOUBT_SECONDS:
+        found.append(
+            Warning(
+                "EHR_REST_SECONDS is so long that a booking without an answer goes to staff before it is tried again.",
+                hint="A booking is settled within 15 minutes. Set no more than the EHR's slowest commit takes.",
+                id="booking.W005",
             )
         )
     if settings.IS_SQLITE:

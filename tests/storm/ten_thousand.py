@@ -167,28 +167,25 @@ def set_faults(ehr: SandboxControl) -> None:
 def side_by_side(count: int, work: Callable[[int], Any]) -> list[Any]:
     """What ``work`` answers for each number, from several processes of several threads each, as a deployment has."""
     context = multiprocessing.get_context("fork")
-    answers: Any = context.SimpleQueue()
     shares = [range(each, count, PROCESSES) for each in range(PROCESSES)]
+    children = []
 
-    def child(share: range) -> None:
+    def child(share: range, answers: Any) -> None:
         _forget_what_the_parent_opened()
-        try:
-            with ThreadPoolExecutor(THREADS) as pool:
-                answers.put(list(pool.map(work, share)))
-        except BaseException as error:
-            answers.put(error)
-            raise
+        with ThreadPoolExecutor(THREADS) as pool:
+            answers.send(list(pool.map(work, share)))
 
-    children = [context.Process(target=child, args=[share]) for share in shares]
-    for each in children:
-        each.start()
-    found = [answers.get() for _ in children]
-    for each in children:
-        each.join()
-    failed = [each for each in found if isinstance(each, BaseException)]
-    if failed:
-        raise failed[0]
-    return [answer for each in found for answer in each]
+    for share in shares:
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=child, args=[share, theirs])
+        process.start()
+        theirs.close()
+        children.append((process, ours))
+    # One that died closes its end, which raises EOFError here.
+    found = [answer for _, ours in children for answer in ours.recv()]
+    for process, _ in children:
+        process.join()
+    return found
 
 
 def _forget_what_the_parent_opened() -> None:
