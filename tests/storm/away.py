@@ -61,7 +61,7 @@ def without(
     with way():
         book_all(scene, patients, at_once=at_once, patience=patience)
         if messages_meet_it:
-            eventually(lambda: _are_tried(scene, patients), seconds=60)
+            eventually(lambda: _are_tried(scene, patients), seconds=180)
     ended = time.monotonic()
     scene.wait_until(scene.is_up)
     back = time.monotonic() - ended
@@ -78,7 +78,7 @@ def without(
 def _are_tried(scene: Scene, patients: list[Patient]) -> bool:
     found = scene.query(
         "SELECT count(*) FROM booking_message JOIN booking_booking ON booking_id = booking_booking.id"
-        " WHERE contact_value = ANY(%s) AND (attempts = 0 OR booking_message.lease_until IS NOT NULL)",
+        " WHERE contact_value = ANY(%s) AND booking_message.state = 'due' AND last_error = ''",
         [patient.contact for patient in patients],
     )
     return found[0][0] == 0

@@ -18,10 +18,12 @@ from .scene import Scene, days_ahead
 
 @dataclass
 class Death:
-    """``presses`` while it was gone, each a first try of one call; ``went_out`` is every request that came to its door
-    meanwhile, the workers' too. ``honest``: pages that said the time is still held, or that we are confirming."""
+    """``presses`` while it was gone; those ``answered`` by its end were each a first try of one call. ``went_out`` is every
+    request that came to its door meanwhile, the workers' and those of presses still waiting too. ``honest``: pages that
+    said the time is still held, or that we are confirming."""
 
     presses: int = 0
+    answered: int = 0
     went_out: int = 0
     pages: dict[str, int] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
@@ -30,7 +32,7 @@ class Death:
 
     @property
     def ratio(self) -> float:
-        return self.went_out / max(1, self.presses)
+        return self.went_out / max(1, self.answered)
 
     @property
     def honest(self) -> int:
@@ -40,6 +42,7 @@ class Death:
         took = sorted(self.seconds)
         return self.findings.figures() | {
             "presses while away": self.presses,
+            "answered while away": self.answered,
             "requests to the EHR": self.went_out,
             "ratio": round(self.ratio, 3),
             "honest pages": self.honest,
@@ -98,7 +101,7 @@ def die(
             waiting.append(pool.submit(press, ready[found.presses % len(ready)]))
             found.presses += 1
             time.sleep(max(0.0, found.presses / a_second - at))
-        found.went_out = proxy.requests - before
+        found.went_out, found.answered = proxy.requests - before, len(found.seconds)
         proxy.set(Mode.PASS)
         back = time.monotonic()
         for each in waiting:
