@@ -10,7 +10,8 @@ from django.db import IntegrityError, connection, transaction
 
 from booking import ehr
 from booking.flows import change_booking, confirm_booking, follow_visits, hold_slot, reconcile
-from booking.models import Booking
+from booking.messaging import texts
+from booking.models import Booking, Message
 from booking.scheduling.errors import CannotChange, EhrFailure, EhrUnavailable, Refusal, RefusalCode
 from tests import factories
 
@@ -319,3 +320,20 @@ def test_a_cancel_checks_whose_visit_it_is(clinic, visitor, clock):
     done = change_booking.cancel_booking(visit, visitor=visitor, clock=clock)
     assert (done.state, live(clinic, other)) == ("needs_staff", 1)
     assert ehr.gateway().read_appointment(other.appointment_ref).status == "booked"
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("moved", "Your visit has been moved."),
+        ("not_booked", "stands as it was."),
+        ("cancel_needs_staff", "you asked to cancel the visit on"),
+    ],
+)
+def test_messages_say_what_became_of_a_change(db, kind, said):
+    """A move the patient asked for is not called the clinic's, and who keeps the old visit is told so."""
+    old = factories.booking()
+    new = factories.booking(clinician=factories.clinician(), replaces=old)
+    message = Message(booking=new, kind=kind, channel="email", recipient="ana@mail.example")
+    assert said in texts.render(message).body
+    assert "The clinic has moved" not in texts.render(message).body
