@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
 
-from booking.fhir import EhrConfig, Notice, correlation_id, is_authentic, open_gateway, read_notice
+from booking.fhir import EhrConfig, Notice, correlation_id, is_authentic, open_gateway, patience, read_notice
 from booking.observed import watched
 from booking.scheduling.gateway import SchedulingGateway
 
@@ -24,6 +25,7 @@ __all__ = [
     "longest_write",
     "read_notice",
     "slot_search",
+    "within",
 ]
 
 _gateways: dict[EhrConfig, SchedulingGateway] = {}
@@ -69,6 +71,16 @@ def gateway() -> SchedulingGateway:
         if config not in _gateways:
             _gateways[config] = open_gateway(config, on_call=_count_call)
         return watched(_gateways[config], config.dialect)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """For reads that somebody waits for: each verb inside takes that long at most, or is ``EhrUnavailable``."""
+    before = patience.set(seconds)
+    try:
+        yield
+    finally:
+        patience.reset(before)
 
 
 def longest_write() -> timedelta:

@@ -16,6 +16,8 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 from redis import Redis, RedisError
 
+from .redis_pool import BoundedPool
+
 log = logging.getLogger(__name__)
 
 # A Redis that failed is not asked again for so long: one that hangs costs a process one wait, not one a call.
@@ -116,7 +118,7 @@ class RedisOrLocalCache(BaseCache):
 def answers(url: str, **socket: float) -> bool:
     """Ask Redis itself, past every circuit."""
     try:
-        with Redis.from_url(url, **socket) as connection:
+        with Redis(connection_pool=BoundedPool.from_url(url, **socket)) as connection:
             return bool(connection.ping())
     except (RedisError, OSError):
         return False

@@ -156,7 +156,7 @@ CACHES = {
         {
             "BACKEND": "portal.cache.RedisOrLocalCache",
             "LOCATION": REDIS_URL,
-            "OPTIONS": {**CACHE_SOCKET, "health_check_interval": 30},
+            "OPTIONS": {**CACHE_SOCKET, "pool_class": "portal.redis_pool.BoundedPool"},
             "KEY_PREFIX": "portal",
         }
         if REDIS_URL
@@ -206,29 +206,22 @@ else:
     for _folder in ("tasks", "control"):
         (_queue / _folder).mkdir(parents=True, exist_ok=True)
 
-CELERY_BEAT_SCHEDULE = {
-    "beat": {"task": "booking.jobs.beat", "schedule": schedule(timedelta(seconds=5))},
-    "deliver-messages": {"task": "booking.jobs.deliver_messages", "schedule": schedule(timedelta(seconds=5))},
-    "reconcile": {"task": "booking.jobs.reconcile", "schedule": schedule(timedelta(seconds=5))},
-    "sweep-twins": {"task": "booking.jobs.sweep_twins", "schedule": schedule(timedelta(seconds=60))},
-    "read-ahead": {"task": "booking.jobs.read_ahead", "schedule": schedule(timedelta(seconds=5))},
-    "expire-holds": {"task": "booking.jobs.expire_holds", "schedule": schedule(timedelta(seconds=60))},
-    "give-back-ehr-holds": {
-        "task": "booking.jobs.give_back_ehr_holds",
-        "schedule": schedule(timedelta(seconds=5)),
-    },
-    "give-back-lost-holds": {
-        "task": "booking.jobs.give_back_lost_holds",
-        "schedule": schedule(timedelta(hours=6)),
-    },
-    "follow-visits": {"task": "booking.jobs.follow_visits", "schedule": schedule(timedelta(seconds=60))},
-    "sync-directory": {"task": "booking.jobs.sync_directory", "schedule": schedule(timedelta(hours=1))},
-    "keep-photos": {"task": "booking.jobs.keep_photos", "schedule": schedule(timedelta(hours=1))},
-    "forget": {"task": "booking.jobs.forget", "schedule": schedule(timedelta(hours=6))},
+# How often each job runs, in seconds. A bell that rang while nobody listened need not ring twice.
+_JOBS = {
+    5: ("beat", "deliver_messages", "reconcile", "read_ahead", "give_back_ehr_holds"),
+    60: ("sweep_twins", "expire_holds", "follow_visits"),
+    3600: ("sync_directory", "keep_photos"),
+    6 * 3600: ("give_back_lost_holds", "forget"),
 }
-for _entry in CELERY_BEAT_SCHEDULE.values():
-    # A bell that rang while nobody listened need not ring twice.
-    _entry["options"] = {"expires": 60}
+CELERY_BEAT_SCHEDULE = {
+    job.replace("_", "-"): {
+        "task": f"booking.jobs.{job}",
+        "schedule": schedule(timedelta(seconds=seconds)),
+        "options": {"expires": 60},
+    }
+    for seconds, jobs in _JOBS.items()
+    for job in jobs
+}
 
 # --- The EHR ---------------------------------------------------------------------------------------------------
 _SANDBOX = f"http://localhost:{os.environ.get('SANDBOX_PORT', '8001')}"
@@ -265,6 +258,8 @@ EHR_PATIENT_SCOPE = env.text("EHR_PATIENT_SCOPE", "")
 EHR_CONNECT_SECONDS = env.number("EHR_CONNECT_SECONDS", 2, least=0.1, most=30)
 EHR_READ_SECONDS = env.number("EHR_READ_SECONDS", 8, least=0.1, most=60)
 EHR_TOTAL_SECONDS = env.number("EHR_TOTAL_SECONDS", 10, least=0.2, most=90)
+# How long a patient who chooses or books a time waits for the EHR to say that it is free.
+EHR_PAGE_SECONDS = env.number("EHR_PAGE_SECONDS", 2.5, least=0.1, most=30)
 EHR_CA_FILE = env.text("EHR_CA_FILE", "")
 # For an EHR on a network of one's own, such as the sandbox of docker-compose.yml: tokens and patients' data travel open.
 EHR_ALLOW_PLAIN_HTTP = env.boolean("EHR_ALLOW_PLAIN_HTTP", False)

@@ -52,7 +52,7 @@ RULES: dict[str, Rule] = {
     "tracing": rule(others="opentelemetry"),
     "crash_points": rule(others=""),
     "health": rule("crash_points ehr_seen models scheduling", "django celery kombu portal.cache"),
-    "board": rule("scheduling ehr", f"{SETTINGS} redis"),
+    "board": rule("scheduling ehr", f"{SETTINGS} redis portal.redis_pool"),
     "notice_rate": rule(others=f"{SETTINGS} django.core.cache"),
     "video": rule(others=SETTINGS),
     "audit": rule("models scheduling", "django"),

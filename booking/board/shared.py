@@ -11,6 +11,8 @@ from typing import TypeVar
 import redis
 from django.conf import settings
 
+from portal.redis_pool import BoundedPool
+
 from .store import CHANGES_KEPT, Changes, LocalStore, Store
 
 log = logging.getLogger(__name__)
@@ -69,9 +71,8 @@ class SharedStore:
     """Redis, one for all processes. Raises ``redis.RedisError`` when it does not answer within WAIT_SECONDS."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.Redis.from_url(
-            url, socket_timeout=WAIT_SECONDS, socket_connect_timeout=WAIT_SECONDS
-        )
+        patience = {"socket_timeout": WAIT_SECONDS, "socket_connect_timeout": WAIT_SECONDS}
+        self._redis = redis.Redis(connection_pool=BoundedPool.from_url(url, **patience))
         self._put = self._redis.register_script(_PUT)
         self._claim = self._redis.register_script(_CLAIM)
         self._release = self._redis.register_script(_RELEASE)

@@ -1,6 +1,7 @@
 """The EHR's FHIR API behind the scheduling port: ``open_gateway(EhrConfig(...))``."""
 
 from .auth import Token, TokenStore
+from .client import patience
 from .gateways import EhrConfig, open_gateway
 from .notices import Notice, is_authentic, read_notice
 from .wire import correlation_id
@@ -13,5 +14,6 @@ __all__ = [
     "correlation_id",
     "is_authentic",
     "open_gateway",
+    "patience",
     "read_notice",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -19,6 +20,9 @@ from .restraint import RepeatBudget
 from .wire import Answer, Clock, Deadline, NoAnswer, Request, Wire
 
 logger = logging.getLogger("booking.fhir")
+
+# How long (seconds) whoever asks can wait for one verb, besides what the configuration says. Set it for reads only.
+patience: ContextVar[float] = ContextVar("booking.fhir.patience", default=float("inf"))
 
 _TRIES = 3
 _PROBE_SECONDS = 1.5
@@ -74,7 +78,9 @@ class EhrClient:
         self._wire.close()
 
     def deadline(self, seconds: float | None = None) -> Deadline:
-        return Deadline(self._total_seconds if seconds is None else seconds, self._clock)
+        """For one verb; ``patience`` makes it shorter."""
+        given = self._total_seconds if seconds is None else seconds
+        return Deadline(min(given, patience.get()), self._clock)
 
     def probe_deadline(self) -> Deadline:
         """For asking the server about itself on somebody else's behalf, who must not wait long for that."""

@@ -28,7 +28,7 @@ class Brake:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._failures = 0
-        self._failing_since = 0.0
+        self._failing_since = self._answered_at = 0.0
         self._no_trial_before = 0.0
 
     def may_send(self) -> bool:
@@ -50,14 +50,15 @@ class Brake:
     def _is_on(self, now: float) -> bool:
         return self._failures >= FAILURES_IN_A_ROW and now - self._failing_since >= FAILING_SECONDS
 
-    def note(self, *, is_answered: bool) -> None:
+    def note(self, *, is_answered: bool, began: float) -> None:
+        """``began`` (monotonic) is when the call went out: the server has been silent since then, if not since its last answer."""
         now = self._monotonic()
         with self._lock:
             if is_answered:
-                self._failures = 0
+                self._failures, self._answered_at = 0, now
                 return
             if self._failures == 0:
-                self._failing_since = now
+                self._failing_since = max(began, self._answered_at)
             self._failures += 1
             self._no_trial_before = now + TRIAL_EVERY_SECONDS
 

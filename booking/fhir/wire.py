@@ -175,11 +175,10 @@ class Wire:
             return NoAnswer(
                 str(request), "not sent: no answer for a while", was_sent=False, correlation_id=ours
             )
+        began = self._clock.monotonic()
         outcome = self._send(request, deadline, ours, client)
-        if isinstance(outcome, Answer):
-            brake.note(is_answered=outcome.status not in _NOBODY_BEHIND)
-        else:
-            brake.note(is_answered=False)
+        is_answered = isinstance(outcome, Answer) and outcome.status not in _NOBODY_BEHIND
+        brake.note(is_answered=is_answered, began=began)
         return outcome
 
     def _send(

@@ -127,7 +127,7 @@ def settle_cancel(booking: Booking, *, clock: Clock, is_last: bool = False) -> N
         cancelled(booking, now, actor="system")
     elif booking.cancels >= MOST_CANCELS or is_last:
         _to_staff(booking, now, "not cancelled in time")
-    elif _put_on_record(booking, record, now):
+    elif leases.keep(booking, now) and _put_on_record(booking, record, now):
         _send(booking, record.ref, clock=clock)
 
 

@@ -70,7 +70,8 @@ def submit(booking: Booking, *, visitor: Visitor, clock: Clock) -> Booking:
         return booking
     crash_points.reach("attempt on record")
     try:
-        last_look(booking, now=now)
+        with ehr.within(settings.EHR_PAGE_SECONDS):
+            last_look(booking, now=now)
         return create(booking, clock=clock)
     except Refusal as refusal:
         return refuse(booking, refusal.code, now=clock())

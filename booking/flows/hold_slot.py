@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
@@ -169,7 +170,8 @@ def hold(visit: Visit, choice: Choice, *, visitor: Visitor, now: datetime) -> Bo
     own = [booking.pk for booking in mine]
     ehr_holds.give_back_own(_kept_nearby(visitor, choice), now=now)
     try:
-        offer = check_offer(visit, choice, now=now, apart_from=own)
+        with ehr.within(settings.EHR_PAGE_SECONDS):
+            offer = check_offer(visit, choice, now=now, apart_from=own)
     except Refusal:
         # What the page showed was no longer so: let the next one ask the EHR again.
         board.mark_stale(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import models
 from django.db.models import Q
 
 from booking import ehr
@@ -18,8 +19,20 @@ def take(booking: Booking, now: datetime, *, even_leased: bool = False) -> bool:
     mine = Booking.objects.filter(pk=booking.pk, state=booking.state)
     if not even_leased:
         mine = mine.filter(Q(lease_until=None) | Q(lease_until__lte=now), look_up_at__lte=now)
-    booking.lease_until = now + max(LEASE, ehr.longest_write())
-    return bool(mine.update(lease_until=booking.lease_until))
+    return _set(booking, mine, now + LEASE)
+
+
+def keep(booking: Booking, now: datetime) -> bool:
+    """Before a write goes out: keep the lease until that has surely ended. False when it is another's by now."""
+    mine = Booking.objects.filter(pk=booking.pk, state=booking.state, lease_until=booking.lease_until)
+    return _set(booking, mine, now + max(LEASE, ehr.longest_write()))
+
+
+def _set(booking: Booking, mine: models.QuerySet[Booking], until: datetime) -> bool:
+    taken = bool(mine.update(lease_until=until))
+    if taken:
+        booking.lease_until = until
+    return taken
 
 
 def give_back(booking: Booking) -> None:

@@ -154,6 +154,8 @@ def _create_again(booking: Booking, *, clock: Clock) -> None:
     if booking.posts >= MOST_POSTS or is_too_late:
         _to_staff(booking, now, "not found after every attempt")
         return
+    if not leases.keep(booking, now):
+        return
     try:
         confirm_booking.last_look(booking, now=now)
         confirm_booking.create(booking, clock=clock)

@@ -74,7 +74,7 @@ def test_failures_at_one_instant_are_a_hiccup_and_only_one_trial_is_under_way() 
     now = [100.0]
     brake = Brake(lambda: now[0])
     for _ in range(20):
-        brake.note(is_answered=False)
+        brake.note(is_answered=False, began=now[0])
     assert brake.may_send()
     now[0] += 3
     assert [brake.may_send(), brake.may_send()] == [True, False]
@@ -82,8 +82,23 @@ def test_failures_at_one_instant_are_a_hiccup_and_only_one_trial_is_under_way() 
     assert not brake.may_send()
     now[0] += 2
     assert brake.may_send()
-    brake.note(is_answered=True)
+    brake.note(is_answered=True, began=now[0])
     assert [brake.may_send(), brake.may_send()] == [True, True]
+
+
+def test_calls_that_found_silence_together_are_more_than_a_hiccup() -> None:
+    now = [100.0]
+    brake = Brake(lambda: now[0])
+    now[0] += 2.5
+    for _ in range(FAILURES_IN_A_ROW):
+        brake.note(is_answered=False, began=100.0)
+    assert (brake.is_on, brake.may_send()) == (True, False)
+    # The control: somebody was answered a moment before they gave up.
+    brake = Brake(lambda: now[0])
+    brake.note(is_answered=True, began=102.0)
+    for _ in range(FAILURES_IN_A_ROW):
+        brake.note(is_answered=False, began=100.0)
+    assert not brake.is_on
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
