@@ -11,7 +11,7 @@ from booking import ehr
 from booking.flows import confirm_booking
 from booking.flows.reconcile import reconcile
 from booking.models import Booking
-from booking.scheduling.errors import OutcomeUnknown
+from booking.scheduling.errors import EhrUnavailable, OutcomeUnknown
 from booking.scheduling.terms import AppointmentRequest, Coding, PatientDetails
 
 from .conftest import TELEHEALTH, Clinic, Clock
@@ -217,3 +217,21 @@ def test_control_a_look_up_at_once_before_the_second_create_makes_two_visits(cli
             continue
     committed(clinic, held, count=2)
     assert len(clinic.appointments(held)) == 2
+
+
+@pytest.mark.parametrize("seconds", [0.6, 3.5], ids=["impatient", "control"])
+def test_who_presses_waits_for_the_ehrs_look_no_longer_than_set_and_keeps_the_time(
+    clinic, visitor, clock, settings, seconds
+):
+    settings.EHR_READ_SECONDS, settings.EHR_PAGE_SECONDS = 3.5, seconds
+    held = clinic.hold(visitor, now=clock())
+    clinic.sandbox.faults("slow", delay_seconds=2.5, method="GET", type="Slot", times=None)
+    began = time.monotonic()
+    if seconds < 1:
+        with pytest.raises(EhrUnavailable):
+            confirm_booking.submit(held, visitor=visitor, clock=clock)
+        assert (Booking.objects.get(pk=held.pk).state, clinic.appointments(held)) == ("held", [])
+        assert time.monotonic() - began < 2.5
+    else:
+        assert submit(held, visitor, clock).state == "booked"
+        assert time.monotonic() - began > 2.5
