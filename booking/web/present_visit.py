@@ -20,7 +20,7 @@ from .refusals import notice_for
 
 _STATES = {
     BookingState.BOOKED: "booked",
-    BookingState.CANCELLING: "booked",
+    BookingState.CANCELLING: "cancelling",
     BookingState.SUBMITTING: "confirming",
     BookingState.UNCONFIRMED: "confirming",
     BookingState.REFUSED: "refused",
@@ -52,6 +52,12 @@ def _contact_words(booking: Booking) -> str:
     )
 
 
+def _state(booking: Booking) -> str:
+    if booking.status is BookingState.NEEDS_STAFF and booking.cancelling_at:
+        return "staff_cancel"
+    return _STATES.get(booking.status, "cancelled")
+
+
 def visit_card(booking: Booking, *, now: datetime, is_owner: bool = True) -> VisitCard:
     """``is_owner`` False is for a link in a message: no name, reason or contact is shown."""
     zone = zone_of(booking)
@@ -61,7 +67,7 @@ def visit_card(booking: Booking, *, now: datetime, is_owner: bool = True) -> Vis
     policy = SchedulingPolicy.current()
     contact = _contact_words(booking) if is_owner else ""
     return VisitCard(
-        state=_STATES.get(booking.status, "cancelled"),
+        state=_state(booking),
         weekday=f"{on:%A}",
         month=f"{on:%B}",
         day_number=str(on.day),

@@ -197,7 +197,7 @@ class TimesGrid:
 
 @dataclass(frozen=True, slots=True)
 class VisitCard:
-    """A booking in words. ``state``: booked, confirming, refused, needs_staff or cancelled."""
+    """A booking in words. ``state``: booked, confirming, refused, needs_staff, cancelling, staff_cancel or cancelled."""
 
     state: str
     weekday: str
@@ -222,3 +222,8 @@ class VisitCard:
     times_url: str = ""
     refresh_url: str = ""
     rows: tuple[SummaryRow, ...] = field(default=())
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the clinic's answer is still to come, and the page looks again by itself."""
+        return self.state in ("confirming", "cancelling")
