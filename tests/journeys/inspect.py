@@ -48,6 +48,10 @@ _SMALL_TARGETS = """() => [...document.querySelectorAll("button, input:not([type
   .map(([e]) => e.outerHTML.slice(0, 100))"""
 
 
+# Sections far below are laid out when somebody comes near them (content-visibility).
+_NEAR = """isNear => document.querySelectorAll(".who").forEach(
+  e => { e.style.contentVisibility = isNear ? "visible" : ""; })"""
+
 _IS_AT_REST = """() => !document.querySelector(".htmx-request")
   && !document.getAnimations().some(a => a instanceof CSSTransition)"""
 
@@ -67,6 +71,8 @@ def faults_of(visitor: Visitor) -> dict[str, Any]:
     found: dict[str, Any] = {}
     before = page.viewport_size
     page.mouse.move(0, 0)
+    # What is left out while it is far away is looked at like the rest.
+    page.evaluate(_NEAR, True)
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})
         for size in ("100%", "200%") if width != 768 else ("100%",):
@@ -82,6 +88,7 @@ def faults_of(visitor: Visitor) -> dict[str, Any]:
             found[f"small targets at {width} px"] = small
         if violations := visitor.axe():
             found[f"axe at {width} px"] = violations
+    page.evaluate(_NEAR, False)
     if before:
         page.set_viewport_size(before)
     return found

@@ -105,7 +105,7 @@ def test_a_visit_is_booked_and_stands_in_the_ehr_with_its_time(
     ]
     (record,) = ehr.search("Patient", _id=patients[0].removeprefix("Patient/"))
     assert record["name"][0]["family"] == person.family
-    mails = eventually(lambda: [m for m in mailbox.to(person.email) if "booked" in m["Subject"]])
+    mails = eventually(lambda: [m for m in mailbox.to(person.email) if "booked" in m["Subject"]], seconds=90)
     assert [mail["Subject"] for mail in mails] == ["Juniper Health: your visit is booked"]
 
 

@@ -24,7 +24,8 @@ def test_without_redis_in_any_way_visits_are_booked_and_confirmed(scene: Scene, 
 
 def test_what_postgres_acknowledged_outlives_its_crash(scene: Scene, people: People) -> None:
     found = away.without(scene, people(12), away.postgres_crashes(scene, 2, every=3))
-    assert (found.findings.faults, found.findings.counts["booked"]) == ({}, 12)
+    # Whoever met a crash may have been refused, or have given up; what nobody may be is told wrong.
+    assert (found.findings.faults, found.findings.counts["booked"] >= 10) == ({}, True), found.findings.counts
 
 
 @pytest.mark.parametrize("how", ["down", "451"])
