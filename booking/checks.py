@@ -9,9 +9,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from booking import ehr
-
-# From the press of the button to the moment from which no create is begun.
-LONGEST_DOUBT_SECONDS = 14 * 60
+from booking.scheduling.lifecycle import PATIENCE
 
 
 @register(Tags.compatibility)
@@ -48,7 +46,8 @@ def deployment(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             )
         )
     # A create, its rest, a second look and as long a rest again.
-    if settings.EHR_TOTAL_SECONDS + 2 * settings.EHR_REST_SECONDS > LONGEST_DOUBT_SECONDS:
+    doubt_seconds = settings.EHR_TOTAL_SECONDS + 2 * settings.EHR_REST_SECONDS
+    if doubt_seconds > PATIENCE.total_seconds():
         found.append(
             Warning(
                 "EHR_REST_SECONDS is so long that a booking without an answer goes to staff before it is tried again.",

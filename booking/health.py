@@ -22,7 +22,7 @@ from kombu.exceptions import KombuError
 
 from booking import crash_points, ehr_seen
 from booking.models import Booking, Heartbeat, Message
-from booking.scheduling.lifecycle import BookingState
+from booking.scheduling.lifecycle import WAITING, BookingState
 from portal import cache
 
 OK, LATE, DOWN = "ok", "late", "down"
@@ -73,11 +73,7 @@ def oldest_message_due(now: datetime) -> datetime | None:
 
 def oldest_look_up_due(now: datetime) -> datetime | None:
     """When the booking without an answer that waits longest should have been looked up."""
-    waiting = Booking.objects.filter(
-        Q(lease_until=None) | Q(lease_until__lte=now),
-        state__in=[BookingState.SUBMITTING, BookingState.UNCONFIRMED, BookingState.CANCELLING],
-        look_up_at__lte=now,
-    )
+    waiting = Booking.objects.filter(state__in=WAITING).look_up_due(now)
     return waiting.aggregate(oldest=Min("look_up_at"))["oldest"]
 
 

@@ -1,4 +1,4 @@
-"""Sessions in the database, read with one plain statement: every page begins with it, and the ORM's way costs four times as much."""
+"""Sessions in the database, read with one plain statement: every page begins with it, and the ORM's way costs twice as much."""
 
 from __future__ import annotations
 

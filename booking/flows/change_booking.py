@@ -47,11 +47,7 @@ def move_booking(booking: Booking, choice: hold_slot.Choice, *, visitor: Visitor
     """
     old = _changeable(booking, visitor, clock())
     new = hold_slot.hold(old.to_visit(), choice, visitor=visitor, now=clock())
-    kept = ("patient", "user", "contact_channel", "contact_value", "contact_verified_at", "text_consent_at")
-    for name in kept:
-        setattr(new, name, getattr(old, name))
-    new.replaces = old
-    new.save(update_fields=[*kept, "replaces"])
+    hold_slot.give_to(new, old, replaces=old)
     try:
         new = confirm_booking.submit(new, visitor=visitor, clock=clock)
     except (CannotChange, EhrUnavailable, Refusal):
@@ -77,7 +73,7 @@ def cancel_booking(booking: Booking, *, visitor: Visitor, clock: Clock) -> Booki
         with transaction.atomic():
             # A move that is under way takes the same lock, so that one of the two comes first.
             locked = Booking.objects.select_for_update().get(pk=found.pk)
-            if _is_being_moved(locked) or not begin_cancel(locked, now, actor="patient"):
+            if _is_being_moved(locked) or not confirm_booking.begin_cancel(locked, now, actor="patient"):
                 raise CannotChange
         _cancel_leased(found, clock=clock)
     return Booking.objects.select_related(*RELATED).get(pk=booking.pk)
@@ -92,13 +88,6 @@ def _changeable(booking: Booking, visitor: Visitor, now: datetime) -> Booking:
 
 def _is_being_moved(booking: Booking) -> bool:
     return booking.replacements.filter(state__in=REPLACING).exists()
-
-
-def begin_cancel(booking: Booking, now: datetime, *, actor: str, note: str = "") -> bool:
-    """Put on record that a visit is to be cancelled; whoever has its lease next does it."""
-    return booking.move(
-        BookingState.CANCELLING, actor=actor, note=note, cancelling_at=now, cancels=0, look_up_at=now
-    )
 
 
 def _cancel_leased(booking: Booking, *, clock: Clock) -> None:
@@ -118,7 +107,10 @@ def settle_cancel(booking: Booking, *, clock: Clock, is_last: bool = False) -> N
         record = _standing(booking)
     except EhrFailure as error:
         _tell("look before a cancel failed", error)
-        _go_on(booking, now, seconds=settings.EHR_LOOK_AGAIN_SECONDS, is_last=is_last)
+        if is_last:
+            _to_staff(booking, now, "not cancelled in time")
+        else:
+            _go_on(booking, now, seconds=settings.EHR_LOOK_AGAIN_SECONDS)
         return
     if record is None:
         # Not there is not the same as cancelled.
@@ -167,10 +159,7 @@ def _tell(what: str, error: EhrFailure) -> None:
     log.warning("%s: %s (status %s, EHR id %s)", what, error, error.status, error.correlation_id)
 
 
-def _go_on(booking: Booking, now: datetime, *, seconds: float, is_last: bool = False) -> None:
-    if is_last:
-        _to_staff(booking, now, "not cancelled in time")
-        return
+def _go_on(booking: Booking, now: datetime, *, seconds: float) -> None:
     Booking.objects.filter(pk=booking.pk, state=BookingState.CANCELLING).update(
         look_up_at=now + timedelta(seconds=seconds)
     )

@@ -249,14 +249,14 @@ def _retire(replaced: Booking, now: datetime) -> None:
     """The old visit of a move. One that is not booked any more was cancelled at the clinic meanwhile."""
     old = Booking.objects.get(pk=replaced.pk)
     if old.status is BookingState.BOOKED:
-        old.move(
-            BookingState.CANCELLING,
-            actor="system",
-            note="moved to another time",
-            cancelling_at=now,
-            cancels=0,
-            look_up_at=now,
-        )
+        begin_cancel(old, now, actor="system", note="moved to another time")
+
+
+def begin_cancel(booking: Booking, now: datetime, *, actor: str, note: str = "") -> bool:
+    """Put on record that a visit is to be cancelled; whoever has its lease next does it."""
+    return booking.move(
+        BookingState.CANCELLING, actor=actor, note=note, cancelling_at=now, cancels=0, look_up_at=now
+    )
 
 
 def watch(booking: Booking, now: datetime) -> dict[str, Any]:

@@ -48,6 +48,8 @@ _REFUSALS = {
     Withheld.CLAIMED: RefusalCode.TIME_TAKEN,
     Withheld.DAY_FULL: RefusalCode.TIME_TAKEN,
 }
+# Who a booking is for, and how they are reached.
+_WHOSE = ("patient", "user", "contact_channel", "contact_value", "contact_verified_at", "text_consent_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,19 +254,16 @@ def renew(booking: Booking, *, visitor: Visitor, now: datetime) -> Booking:
         booking.to_visit(), Choice(booking.schedule_id, booking.starts_at), visitor=visitor, now=now
     )
     if renewed.status is BookingState.HELD and renewed.patient is None:
-        kept = (
-            "patient",
-            "user",
-            "contact_channel",
-            "contact_value",
-            "contact_verified_at",
-            "text_consent_at",
-            "replaces",
-        )
-        for name in kept:
-            setattr(renewed, name, getattr(booking, name))
-        renewed.save(update_fields=kept)
+        give_to(renewed, booking, replaces=booking.replaces)
     return renewed
+
+
+def give_to(booking: Booking, like: Booking, *, replaces: Booking | None) -> None:
+    """Make a hold the same person's, to be reached in the same way, as another booking."""
+    for name in _WHOSE:
+        setattr(booking, name, getattr(like, name))
+    booking.replaces = replaces
+    booking.save(update_fields=[*_WHOSE, "replaces"])
 
 
 def _is_same(booking: Booking, visit: Visit, choice: Choice) -> bool:

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
 
 from booking import ehr
 from booking.models import Booking
@@ -18,7 +17,7 @@ def take(booking: Booking, now: datetime, *, even_leased: bool = False) -> bool:
     """Lease a booking that is in the state it was read in; False when somebody else has it, or has moved it on."""
     mine = Booking.objects.filter(pk=booking.pk, state=booking.state)
     if not even_leased:
-        mine = mine.filter(Q(lease_until=None) | Q(lease_until__lte=now), look_up_at__lte=now)
+        mine = mine.look_up_due(now)
     return _set(booking, mine, now + LEASE)
 
 

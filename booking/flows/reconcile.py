@@ -18,7 +18,7 @@ from django.db.models import Q
 from booking import crash_points, ehr
 from booking.models import Booking
 from booking.scheduling.errors import EhrFailure, EhrUnavailable, Refusal
-from booking.scheduling.lifecycle import GONE, BookingState
+from booking.scheduling.lifecycle import GONE, PATIENCE, WAITING, BookingState
 from booking.scheduling.terms import AppointmentRecord
 
 from . import change_booking, confirm_booking, leases, notify
@@ -29,18 +29,15 @@ log = logging.getLogger(__name__)
 MOST_POSTS = 3
 # A time that is gone while our identifier is not found this often is somebody else's.
 SURE_AFTER_MISSES = 6
-# From then on a booking is only looked at once more: a minute is left for that until the quarter of an hour is over.
-PATIENCE = timedelta(minutes=14)
-WAITING = (BookingState.SUBMITTING, BookingState.UNCONFIRMED, BookingState.CANCELLING)
 
 
 def due(now: datetime) -> list[Booking]:
     """What is to be looked at, and what is so late that it is looked at whatever its times and leases say."""
-    is_due = (Q(lease_until=None) | Q(lease_until__lte=now)) & Q(look_up_at__lte=now)
     late = now - PATIENCE
     is_late = (Q(cancelling_at=None) & Q(submitted_at__lte=late)) | Q(cancelling_at__lte=late)
+    waiting = Booking.objects.filter(state__in=WAITING)
     return list(
-        Booking.objects.filter(is_due | is_late, state__in=WAITING)
+        (waiting.look_up_due(now) | waiting.filter(is_late))
         .select_related("clinician", "schedule__location", "patient", "reason")
         .order_by("look_up_at")[:50]
     )

@@ -54,6 +54,10 @@ class BookingQuerySet(models.QuerySet["Booking"]):
         """What a person has to look at: what nobody could settle, and visits that there were two of."""
         return self.filter(Q(state=BookingState.NEEDS_STAFF) | ~Q(attention=""))
 
+    def look_up_due(self, now: datetime) -> BookingQuerySet:
+        """Those whose time to be looked up has come, and which no worker has in hand."""
+        return self.filter(Q(lease_until=None) | Q(lease_until__lte=now), look_up_at__lte=now)
+
     def overlapping(self, clinician_id: int, starts_at: datetime, ends_at: datetime) -> BookingQuerySet:
         return self.filter(clinician_id=clinician_id, starts_at__lt=ends_at, ends_at__gt=starts_at)
 

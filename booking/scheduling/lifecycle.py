@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 
 
@@ -40,6 +41,11 @@ CLAIMING = frozenset({S.HELD, S.SUBMITTING, S.UNCONFIRMED, S.NEEDS_STAFF, S.BOOK
 
 # Meanwhile nobody knows whether the EHR has the visit.
 IN_DOUBT = frozenset({S.SUBMITTING, S.UNCONFIRMED, S.NEEDS_STAFF})
+
+# What the EHR says of it is still to come, and is looked up.
+WAITING = frozenset({S.SUBMITTING, S.UNCONFIRMED, S.CANCELLING})
+# From then on such a booking is only looked at once more: a minute is left for that until the quarter of an hour is over.
+PATIENCE = timedelta(minutes=14)
 
 # Statuses of an Appointment (FHIR appointmentstatus) that will not take place.
 GONE = frozenset({"cancelled", "entered-in-error", "noshow"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from django.conf import settings
@@ -38,6 +39,41 @@ from .refusals import notice_for
 _finished = FinishedPages()
 # A page that only looks whether more has come in does not wait for the EHR as a first one does.
 LOOK_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One request for the page of times: by whom, with which answers and filters, and what the rules are."""
+
+    request: HttpRequest
+    draft: Draft
+    rules: ClinicRules
+    stands: Standing
+    visit: Visit
+    filters: Filters
+    modalities: tuple[Modality, ...]
+    now: datetime
+
+    @property
+    def is_part(self) -> bool:
+        """Whether htmx wants the grid alone."""
+        return bool(self.request.htmx)  # type: ignore[attr-defined]
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the EHR may be waited for; None is as long as a page may."""
+        is_looking_again = self.is_part and self.request.htmx.trigger == "look"  # type: ignore[attr-defined]
+        return LOOK_SECONDS if is_looking_again else None
+
+    def find(self) -> Times:
+        day = self.filters.day
+        return find_times.find_times(
+            self.visit,
+            block_number=find_times.block_number_of(day, self.visit, self.now) if day else 0,
+            now=self.now,
+            stands=self.stands,
+            seconds=self.seconds,
+        )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -82,20 +118,21 @@ def _show(
         drafts.save(request, draft)
         return redirect("choose_specialty")
     visit = drafts.visit_of(draft, rules, filters.modality)
-    found = _find(request, visit, filters, stands, now)
+    asked = _Asked(request, draft, rules, stands, visit, filters, tuple(modalities), now)
+    found = asked.find()
     words = freshness_words(found, now)
     # Everything a page depends on besides the times themselves; what is said once is in no page that is kept.
     answers = (draft.reason, draft.jurisdiction, draft.zone, draft.patient_kind, draft.specialty)
-    whose = request.user.is_authenticated, bool(request.htmx)  # type: ignore[attr-defined]
-    question = (answers, filters, tuple(modalities), words, whose)
+    whose = request.user.is_authenticated, asked.is_part
+    question = (answers, filters, asked.modalities, words, whose)
     is_common = not (found.pending or draft.refusal or len(get_messages(request)))
     page = _finished.find(question, found.openings) if is_common else None
     if page is None:
-        html, is_settled = _rendered(request, draft, rules, stands, filters, modalities, found, now)
+        html, is_settled = _rendered(asked, found)
         page = FinishedPage.of(html, apart_from="" if found.is_stale else words)
         if is_common and is_settled:
             _finished.keep(question, found.openings, page)
-    return _part(request, page, words, found) if request.htmx else page.response(request)  # type: ignore[attr-defined]
+    return _part(request, page, words, found) if asked.is_part else page.response(request)
 
 
 def _part(request: HttpRequest, page: FinishedPage, words: str, found: Times) -> HttpResponse:
@@ -111,28 +148,20 @@ def _part(request: HttpRequest, page: FinishedPage, words: str, found: Times) ->
     return response
 
 
-def _rendered(
-    request: HttpRequest,
-    draft: Draft,
-    rules: ClinicRules,
-    stands: Standing,
-    filters: Filters,
-    modalities: list[Modality],
-    found: Times,
-    now: datetime,
-) -> tuple[bytes, bool]:
+def _rendered(asked: _Asked, found: Times) -> tuple[bytes, bool]:
     """The page, or the grid alone for htmx; and whether it is good for as long as the times it shows are."""
-    grid, is_settled = _grid(request, draft, rules, stands, filters, modalities, found, now)
-    if request.htmx:  # type: ignore[attr-defined]
-        return render(request, "booking/_times.html", {"grid": grid}).content, is_settled
-    reason = rules.reasons[draft.reason]
+    grid, is_settled = _grid(asked, found)
+    if asked.is_part:
+        return render(asked.request, "booking/_times.html", {"grid": grid}).content, is_settled
+    draft = asked.draft
+    reason = asked.rules.reasons[draft.reason]
     zone_form = ZoneForm(jurisdiction=draft.jurisdiction, initial={"zone": draft.zone})
     context = {
         "grid": grid,
         "zone_form": zone_form if len(zone_form.fields["zone"].choices) > 1 else None,  # type: ignore[attr-defined]
         "journey": journey("time", draft=draft, reason=reason, back=_back(reason)),
     }
-    return render(request, "booking/times.html", context).content, is_settled
+    return render(asked.request, "booking/times.html", context).content, is_settled
 
 
 def _back(reason: VisitReasonRecord) -> str:
@@ -162,53 +191,33 @@ def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
-def _seconds(request: HttpRequest) -> float | None:
-    is_looking_again = bool(request.htmx) and request.htmx.trigger == "look"  # type: ignore[attr-defined]
-    return LOOK_SECONDS if is_looking_again else None
-
-
-def _find(request: HttpRequest, visit: Visit, filters: Filters, stands: Standing, now: datetime) -> Times:
-    block_number = find_times.block_number_of(filters.day, visit, now) if filters.day else 0
-    return find_times.find_times(
-        visit, block_number=block_number, now=now, stands=stands, seconds=_seconds(request)
-    )
-
-
-def _grid(
-    request: HttpRequest,
-    draft: Draft,
-    rules: ClinicRules,
-    stands: Standing,
-    filters: Filters,
-    modalities: list[Modality],
-    found: Times,
-    now: datetime,
-) -> tuple[TimesGrid, bool]:
-    presenter = GridPresenter(found, filters, cards=rules.cards, path=reverse("times"), now=now)
+def _grid(asked: _Asked, found: Times) -> tuple[TimesGrid, bool]:
+    request, filters, now = asked.request, asked.filters, asked.now
+    presenter = GridPresenter(found, filters, cards=asked.rules.cards, path=reverse("times"), now=now)
     later = None
     if not presenter.has_times and not found.pending:
         later = find_times.next_block_with_times(
-            drafts.visit_of(draft, rules, filters.modality),
+            asked.visit,
             after=found.block,
             now=now,
-            stands=stands,
+            stands=asked.stands,
             clinician_id=filters.clinician_id,
-            seconds=_seconds(request),
+            seconds=asked.seconds,
         )
-    notice, alternatives = (None, []) if request.htmx else _refusal(request, draft, found.openings)  # type: ignore[attr-defined]
+    notice, alternatives = (None, []) if asked.is_part else _refusal(request, asked.draft, found.openings)
 
     def pieces() -> GridPieces:
         body = presenter.body(later=later, has_alternatives=bool(alternatives))
         return GridPieces(
             say=presenter.say(body),
             filters_html=render_to_string(
-                "booking/_times_filters.html", {"filters": presenter.choices(modalities)}
+                "booking/_times_filters.html", {"filters": presenter.choices(asked.modalities)}
             ),
             body_html=render_to_string("booking/_times_body.html", {"grid": body}, request),
         )
 
     is_settled = bool(presenter.people) and not found.pending and not alternatives
-    question = ("pieces", filters, tuple(modalities))
+    question = ("pieces", filters, asked.modalities)
     grid = presenter.grid(
         found.openings.remember(question, pieces) if is_settled else pieces(),
         look_again_seconds=max(5, int(settings.GRID_FRESH_SECONDS / 2)),

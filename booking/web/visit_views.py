@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -29,11 +30,13 @@ UNDER_WAY = (
 )
 
 
-def _own_booking(request: HttpRequest, booking_id: UUID) -> Booking:
+def _own_booking(
+    request: HttpRequest, booking_id: UUID, *, among: Collection[BookingState] = UNDER_WAY
+) -> Booking:
     found = (
         Booking.objects.of(drafts.visitor(request))
         .select_related("clinician", "schedule__location", "reason", "patient")
-        .filter(pk=booking_id, state__in=UNDER_WAY)
+        .filter(pk=booking_id, state__in=among)
         .first()
     )
     if found is None:
@@ -43,11 +46,10 @@ def _own_booking(request: HttpRequest, booking_id: UUID) -> Booking:
 
 @require_GET
 def visit(request: HttpRequest, booking_id: UUID) -> HttpResponse:
-    held = Booking.objects.of(drafts.visitor(request)).filter(pk=booking_id, state=BookingState.HELD)
-    if held.exists():
+    booking = _own_booking(request, booking_id, among=(*UNDER_WAY, BookingState.HELD))
+    if booking.status is BookingState.HELD:
         # The EHR was away: another press of theirs was told so while this one was on its way here.
         return redirect("review")
-    booking = _own_booking(request, booking_id)
     card = visit_card(booking, now=timezone.now())
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "booking/_visit_status.html", {"card": card})

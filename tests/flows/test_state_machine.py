@@ -33,7 +33,7 @@ from booking.models import Booking, BookingEvent, Message
 from booking.models.bookings import BookingQuerySet, Visitor
 from booking.scheduling.eligibility import Visit
 from booking.scheduling.errors import CannotChange, EhrFailure, Refusal, RefusalCode
-from booking.scheduling.lifecycle import CLAIMING, BookingState
+from booking.scheduling.lifecycle import CLAIMING, WAITING, BookingState
 from booking.scheduling.terms import Modality
 from tests import factories
 
@@ -265,7 +265,7 @@ class Stories(RuleBasedStateMachine):
         self.ehr.commit_what_is_late()
 
     def next_due(self) -> datetime | None:
-        waiting = Booking.objects.filter(state__in=reconcile.WAITING)
+        waiting = Booking.objects.filter(state__in=WAITING)
         due = [at for at in waiting.values_list("look_up_at", flat=True) if at]
         due += [at for at in Booking.objects.values_list("sweep_at", flat=True) if at]
         return min(due, default=None)
@@ -281,11 +281,11 @@ class Stories(RuleBasedStateMachine):
     def a_booking_has_one_visit_or_is_being_looked_into(self) -> None:
         for booking in Booking.objects.all():
             visits = self.ehr.of(booking.pk)
-            is_open = booking.status in (*reconcile.WAITING, BookingState.NEEDS_STAFF)
+            is_open = booking.status in (*WAITING, BookingState.NEEDS_STAFF)
             is_watched = booking.sweep_at is not None or booking.attention != ""
             if len(visits) > 1:
                 assert is_open or is_watched, "two visits of one booking, and nobody looks"
-            if visits and booking.status not in (BookingState.BOOKED, *reconcile.WAITING):
+            if visits and booking.status not in (BookingState.BOOKED, *WAITING):
                 assert is_open or is_watched, f"a visit in the EHR of a booking that is {booking.state}"
 
     @invariant()
@@ -297,7 +297,7 @@ class Stories(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_open_for_longer_than_a_quarter_of_an_hour(self) -> None:
-        for booking in Booking.objects.filter(state__in=reconcile.WAITING):
+        for booking in Booking.objects.filter(state__in=WAITING):
             since = booking.cancelling_at or booking.submitted_at
             assert since is not None
             assert self.clock() - since <= QUARTER, f"{booking.state} for too long"
@@ -328,7 +328,7 @@ class Stories(RuleBasedStateMachine):
         for booking in Booking.objects.filter(state=BookingState.BOOKED):
             follow_visits.follow(booking, now=self.clock())
         for booking in Booking.objects.all():
-            assert booking.status not in reconcile.WAITING
+            assert booking.status not in WAITING
             assert booking.sweep_at is None
             live = [visit.record.ref for visit in self.ehr.of(booking.pk)]
             if booking.attention == "Two visits in the EHR, settle there":

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.journeys.steps import IDENTIFIER_SYSTEM, instant
+from tests.rig.sandbox import SandboxControl
 
 from .people import BOOKED, CONFIRMING, STAFF, Booker, Patient
 from .scene import Scene
@@ -173,7 +174,7 @@ def check(scene: Scene, patients: Sequence[Patient]) -> Findings:
     every = our_rows(scene)
     theirs = [row for row in every if row.contact in whose]
     others = {row.id for row in every if row.contact not in whose}
-    visits = ehr_visits(scene)
+    visits = ehr_visits(scene.sandbox)
     found = compare(
         patients,
         theirs,
@@ -190,10 +191,10 @@ def our_rows(scene: Scene) -> list[Row]:
     return [Row(str(key), state, contact, sent, booked) for key, state, contact, sent, booked in found]
 
 
-def ehr_visits(scene: Scene) -> list[Visit]:
+def ehr_visits(sandbox: SandboxControl) -> list[Visit]:
     """What staff cancelled, or moved, is no loss of the portal's, and counts as live."""
     latest: dict[str, dict[str, Any]] = {}
-    for entry in scene.sandbox.log():
+    for entry in sandbox.log():
         if entry["type"] == "Appointment" and entry["resource"]:
             latest[entry["id"]] = entry
     visits = []

@@ -125,9 +125,9 @@ def race(
     for whom, _, sessions in json.loads(
         next(line for line in said.splitlines() if line.startswith("MADE"))[5:]
     ):
-        before = {visit.id for visit in ehr_visits(scene)}
+        before = {visit.id for visit in ehr_visits(scene.sandbox)}
         _one(scene, sessions, found)
-        made = [visit for visit in ehr_visits(scene) if visit.id not in before and visit.is_live]
+        made = [visit for visit in ehr_visits(scene.sandbox) if visit.id not in before and visit.is_live]
         found.winners.append(len(made))
         assert {visit.practitioner for visit in made} <= {whom}
         found.overlapping += overlaps(made)

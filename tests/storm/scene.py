@@ -54,14 +54,16 @@ QUICK = {
 OPEN = {"EHR_CALLS_PER_MINUTE": "100000", "EHR_CALLS_PER_SECOND": "10000"}
 
 
-def write_roster(path: Path) -> None:
+def write_roster(
+    path: Path, clinicians: int = CLINICIANS, *, horizon_days: int = 40, step_minutes: int = 15
+) -> None:
     """A clinic with time for everybody: family doctors in California, seven days a week."""
     place = {"key": 1, "id": "6c0f4b9a-3d5e-4f17-8a52-0d9b7e1c2a34", "name": "Storm Clinic"}
     staff = [
         {
             "key": f"{number + 1:04d}",
-            "given": f"Given{chr(65 + number)}",
-            "family": f"Doctor{number + 1:02d}",
+            "given": f"Given{chr(65 + number % 26)}",
+            "family": f"Doctor{number + 1:03d}",
             "credential": "MD",
             "taxonomy": "207Q00000X",
             "states": ["CA"],
@@ -69,10 +71,11 @@ def write_roster(path: Path) -> None:
             "hours": [["MTWRFSU", "06:00", "20:00"]],
             "busy": [],
         }
-        for number in range(CLINICIANS)
+        for number in range(clinicians)
     ]
     places = [place | {"zone": "America/Los_Angeles", "state": "CA"}]
-    path.write_text(json.dumps({"horizon_days": 40, "step_minutes": 15, "places": places, "staff": staff}))
+    roster = {"horizon_days": horizon_days, "step_minutes": step_minutes, "places": places, "staff": staff}
+    path.write_text(json.dumps(roster))
 
 
 class Deployment(Portal):

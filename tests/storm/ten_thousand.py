@@ -17,7 +17,7 @@ import os
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -30,7 +30,9 @@ from tests.rig.postgres import postgres
 from tests.rig.processes import temporary_directory
 from tests.rig.sandbox import SandboxControl, sandbox
 
-BOOKING_SYSTEM = "urn:self-scheduling-portal:booking"
+from .checker import Visit, ehr_visits, overlaps
+from .scene import write_roster
+
 REST, LOOK_AGAIN = 60, 30
 # In real seconds: when we give up on an answer, and by when the sandbox has surely committed after that.
 GIVES_UP, SLOWEST_COMMIT = 1.5, 4.0
@@ -96,34 +98,13 @@ class Clock:
         return self.at
 
 
-def write_roster(path: Path, clinicians: int) -> None:
-    place = {"key": 1, "id": "6c0f4b9a-3d5e-4f17-8a52-0d9b7e1c2a34", "name": "Storm Clinic"}
-    staff = [
-        {
-            "key": f"{number + 1:04d}",
-            "given": f"Given{chr(65 + number % 26)}",
-            "family": f"Doctor{number + 1:03d}",
-            "credential": "MD",
-            "taxonomy": "207Q00000X",
-            "states": ["CA"],
-            "place": 1,
-            "hours": [["MTWRFSU", "06:00", "20:00"]],
-            "busy": [],
-        }
-        for number in range(clinicians)
-    ]
-    places = [place | {"zone": "America/Los_Angeles", "state": "CA"}]
-    roster = {"horizon_days": 30, "step_minutes": MINUTES, "places": places, "staff": staff}
-    path.write_text(json.dumps(roster))
-
-
 @contextmanager
 def scene(clinicians: int) -> Iterator[SandboxControl]:
     """A database that is migrated, a sandbox of so many clinicians, and Django set up for both."""
     with ExitStack() as running:
         folder = running.enter_context(temporary_directory("ten-thousand"))
         roster = folder / "roster.json"
-        write_roster(roster, clinicians)
+        write_roster(roster, clinicians, horizon_days=30, step_minutes=MINUTES)
         cluster = running.enter_context(postgres())
         ehr = running.enter_context(sandbox(roster=roster))
         os.environ.update(
@@ -284,27 +265,11 @@ class Crowd:
         return self.clock() - began
 
 
-def identifiers(document: dict[str, Any]) -> set[str]:
-    return {
-        str(each["value"]) for each in document.get("identifier", []) if each.get("system") == BOOKING_SYSTEM
-    }
-
-
-def appointments(ehr: SandboxControl) -> dict[str, dict[str, Any]]:
-    """As they are by the sandbox's own log of writes, by id."""
-    found: dict[str, dict[str, Any]] = {}
-    for entry in ehr.log():
-        if entry["type"] == "Appointment":
-            found[entry["id"]] = entry["resource"]
-    return found
-
-
-def live_by_booking(documents: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+def live_by_booking(visits: Iterable[Visit]) -> dict[str, list[str]]:
     live: dict[str, list[str]] = defaultdict(list)
-    for id_, document in documents.items():
-        if document["status"] not in ("cancelled", "entered-in-error", "noshow"):
-            for booking in identifiers(document):
-                live[booking].append(id_)
+    for visit in visits:
+        if visit.is_live and visit.booking_id:
+            live[visit.booking_id].append(visit.id)
     return live
 
 
@@ -312,8 +277,8 @@ def check(report: Report, crowd: Crowd) -> None:
     """What was told and what we have, against what the EHR has."""
     from booking.models import Booking, Message
 
-    documents = appointments(crowd.ehr)
-    live = live_by_booking(documents)
+    visits = ehr_visits(crowd.ehr)
+    live = live_by_booking(visits)
     rows = {str(row.pk): row for row in Booking.objects.exclude(state__in=["held", "expired", "released"])}
     owed: dict[str, Counter[str]] = defaultdict(Counter)
     for booking_id, kind in Message.objects.values_list("booking_id", "kind"):
@@ -335,26 +300,7 @@ def check(report: Report, crowd: Crowd) -> None:
         expected = {"booked": ["confirmation"], "needs_staff": ["needs_staff"]}.get(row.state)
         if expected is not None and sorted(owed[booking].elements()) != expected:
             report.messages_amiss.append(booking)
-    report.overlaps = overlapping(documents)
-
-
-def overlapping(documents: dict[str, dict[str, Any]]) -> list[str]:
-    """Live Appointments that begin before an earlier one of the same practitioner has ended."""
-    by_person: dict[str, list[tuple[datetime, datetime, str]]] = defaultdict(list)
-    for id_, document in documents.items():
-        if document["status"] == "cancelled":
-            continue
-        span = (datetime.fromisoformat(document[name]) for name in ("start", "end"))
-        for participant in document["participant"]:
-            ref = participant.get("actor", {}).get("reference", "")
-            if ref.startswith("Practitioner/"):
-                by_person[ref].append((*span, id_))  # type: ignore[arg-type]
-    return [
-        later[2]
-        for spans in by_person.values()
-        for earlier, later in zip(sorted(spans), sorted(spans)[1:], strict=False)
-        if later[0] < earlier[1]
-    ]
+    report.overlaps = overlaps(visit for visit in visits if visit.is_live)
 
 
 def naive(crowd: Crowd, report: Report) -> None:
@@ -396,7 +342,7 @@ def naive(crowd: Crowd, report: Report) -> None:
     wanted = side_by_side(crowd.bookings, create)
     time.sleep(SLOWEST_COMMIT)
     crowd.ehr.clear_faults()
-    live = live_by_booking(appointments(crowd.ehr))
+    live = live_by_booking(ehr_visits(crowd.ehr))
     report.control_creates = sum(len(live.get(each, ())) for each in wanted)
     report.control_duplicates = sum(max(0, len(live.get(each, ())) - 1) for each in wanted)
 
