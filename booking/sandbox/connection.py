@@ -1,11 +1,13 @@
-"""Dropping a connection for real: the client sees it reset, with no answer.
+"""What ASGI leaves to the server: dropping a connection for real, and the date of an answer to the second.
 
-ASGI has no message for that, so a uvicorn protocol puts each request's transport into its scope.
+ASGI has no message for a drop, so a uvicorn protocol puts each request's transport into its scope.
 """
 
 import asyncio
 import socket
 import struct
+import time
+from email.utils import formatdate
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -17,8 +19,12 @@ class ConnectionDropped(Exception):
     """Raised where there is no transport to drop, as when the app is called in-process."""
 
 
-class DroppableProtocol(H11Protocol):
-    """uvicorn's own HTTP/1.1 protocol, with the transport within the application's reach."""
+class SandboxProtocol(H11Protocol):
+    """uvicorn's own HTTP/1.1 protocol, with the transport within the application's reach, and answers dated as they leave.
+
+    uvicorn looks at the clock once a second. What it says may then be older than the record it answers with, and a
+    client that sends it back as If-Unmodified-Since is refused though nothing has changed.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -27,9 +33,19 @@ class DroppableProtocol(H11Protocol):
         async def with_transport(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http":
                 scope.setdefault("extensions", {})[EXTENSION] = transport
-            await served(scope, receive, send)
+            await served(scope, receive, _dated(send))
 
         self.app = with_transport
+
+
+def _dated(send: Any) -> Any:
+    async def dated(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            date = (b"date", formatdate(time.time(), usegmt=True).encode())
+            message = {**message, "headers": [date, *message.get("headers", ())]}
+        await send(message)
+
+    return dated
 
 
 async def drop(scope: Any) -> None:

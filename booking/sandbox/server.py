@@ -1,4 +1,4 @@
-"""uvicorn as the sandbox wants it: no log of requests, a quick end, and connections that can be dropped."""
+"""uvicorn as the sandbox wants it: no log of requests, a quick end, exact dates, connections that can be dropped."""
 
 import socket
 import sys
@@ -6,7 +6,7 @@ from typing import Any
 
 import uvicorn
 
-from .connection import DroppableProtocol
+from .connection import SandboxProtocol
 
 GRACE_SECONDS = 1
 # As long as a web server in front of an EHR keeps a connection; uvicorn's own 5 would drop pooled ones mid-use.
@@ -21,13 +21,15 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=DroppableProtocol,
+                http=SandboxProtocol,
                 ws="none",
                 lifespan="off",
                 log_level="warning",
                 access_log=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,
                 timeout_keep_alive=IDLE_SECONDS,
+                # uvicorn's own is up to a second old; see SandboxProtocol.
+                date_header=False,
             )
         )
 

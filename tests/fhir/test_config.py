@@ -22,6 +22,7 @@ def test_what_other_packages_may_use():
         "correlation_id",
         "is_authentic",
         "open_gateway",
+        "patience",
         "read_notice",
     ]
 

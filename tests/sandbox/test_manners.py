@@ -1,7 +1,9 @@
 """What every reply has in common: headers, bodies, errors, strictness and paging."""
 
 import ast
+import time
 import uuid
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,17 @@ def test_the_sandbox_imports_nothing_else_of_the_portal() -> None:
 def test_every_reply_has_a_correlation_id(clinic: Clinic, method: str, path: str) -> None:
     stamp = clinic.http.request(method, path).headers["fumage-correlation-id"]
     assert str(uuid.UUID(stamp)) == stamp
+
+
+def test_a_reply_is_dated_when_it_is_given(clinic: Clinic) -> None:
+    """Or a record read in the second it was made in could not be written: its date would be before its making."""
+    ends = time.monotonic() + 1.3
+    while time.monotonic() < ends:
+        before = int(time.time())
+        dates = clinic.get("/Appointment/none").headers.get_list("Date")
+        after = int(time.time())
+        (dated,) = [parsedate_to_datetime(each).timestamp() for each in dates]
+        assert before <= dated <= after
 
 
 @pytest.mark.parametrize(
