@@ -88,9 +88,12 @@ def test_a_hundred_visitors_on_one_cold_grid_fetch_each_schedule_day_once(
         for schedule_day, duration in _days(query)
         for _ in range(count)
     )
-    is_control = "control" in request.node.name
-    said = [line for line in crowded.logs().splitlines() if "board" in line][-5:]
-    assert (len(fetched) > 50, max(fetched.values())) == (True, 2 if is_control else 1), said
+    unanswered = [line for line in crowded.logs().splitlines() if "GET Slot" in line and "-> 200" not in line]
+    assert len(fetched) > 50
+    if "control" in request.node.name:
+        assert max(fetched.values()) > 1
+    else:
+        assert max(fetched.values()) == 1, unanswered
 
 
 def _days(query: str) -> Iterator[tuple[tuple[str, date], str]]:
