@@ -8,19 +8,26 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 application = get_wsgi_application()
 
+# No longer does a process wait for its database and Redis before it takes visitors.
+READY_SECONDS = 3
+
 
 def _make_ready() -> None:
     """Do before the first visitor asks what else their page would wait for. Whatever hinders it, that page does it."""
     from django.conf import settings
     from django.db import Error, connections
-    from django.template.loader import get_template
+    from django.template.loader import get_template, render_to_string
     from django.urls import reverse
 
+    from booking import board
     from booking.flows import clinic_rules
 
     reverse("times")
     for page in sorted((settings.BASE_DIR / "templates" / "booking").glob("*.html")):
         get_template(f"booking/{page.name}")
+    # What all pages have around them, and the names of the files they link.
+    render_to_string("booking/expired.html")
+    board.copy_watched()
     try:
         clinic_rules.current()
     except (Error, RuntimeError) as error:
@@ -32,4 +39,6 @@ def _make_ready() -> None:
     gc.freeze()
 
 
-Thread(target=_make_ready, name="make-ready", daemon=True).start()
+_readying = Thread(target=_make_ready, name="make-ready", daemon=True)
+_readying.start()
+_readying.join(READY_SECONDS)

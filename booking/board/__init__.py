@@ -18,7 +18,7 @@ from datetime import date
 from django.conf import settings
 
 from . import demand, fetching, shared
-from .demand import ReadAhead, group_key, read_ahead, watch
+from .demand import ReadAhead, copy_watched, group_key, read_ahead, watch
 from .known import BoardView, Known
 from .mirror import mirror
 from .readings import Line, Want, instant_to_bytes, stale_key, week_of, windows
@@ -30,6 +30,7 @@ __all__ = [
     "ReadAhead",
     "Want",
     "claims_key",
+    "copy_watched",
     "forget",
     "group_key",
     "has_changed",

@@ -23,6 +23,7 @@ from booking.scheduling.terms import Coding
 from . import fetching
 from .budget import READING_AHEAD
 from .known import Known
+from .mirror import mirror
 from .readings import Line, Want, Window, windows
 from .shared import ask
 
@@ -118,11 +119,24 @@ def read_ahead(warm: Iterable[Want], *, seconds: float = _SECONDS_AT_A_TIME) -> 
         ask(lambda store: store.release([_AT_IT], by))
 
 
-def _read_ahead(warm: Iterable[Want], ends: float) -> ReadAhead:
-    now = time.time()
+def copy_watched() -> int:
+    """Take this process's copies of all that people look at, before the first of them asks it; how many wants there were."""
+    watched = _watched(time.time())
+    mirror.sync()
+    mirror.readings(key for want in watched for key in want.keys)
+    mirror.stale_since(key for want in watched for key in want.stale_keys)
+    return len(watched)
+
+
+def _watched(now: float) -> list[Want]:
     groups = ask(lambda store: store.ranked(_WATCHED, now - WATCHED_SECONDS))
     packed = ask(lambda store: store.get(groups)) if groups else []
-    watched = list({want: None for data in packed if data for want in _unpacked(data)})
+    return list({want: None for data in packed if data for want in _unpacked(data)})
+
+
+def _read_ahead(warm: Iterable[Want], ends: float) -> ReadAhead:
+    now = time.time()
+    watched = _watched(now)
     due = _due(watched, settings.GRID_FRESH_SECONDS / 2)
     seen = {(window.line, window.first_week) for window in due}
     spare = _due(list(warm), settings.GRID_KEEP_SECONDS * WARM_SHARE)

@@ -6,7 +6,7 @@ The EHR decides neither licensure nor specialty, so this runs before any slot se
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
@@ -137,21 +137,15 @@ def specialties_open(
     Counted over every modality the reason allows, so that no specialty is hidden by a filter chosen later.
     """
     people = tuple(clinicians)
-    counts: dict[str, int] = {}
     first, last = local_day(now, visit.zone), local_day(until, visit.zone)
-    for specialty in sorted(visit.reason.specialties):
-        found = {
-            entry.clinician.id
-            for modality in visit.reason.appointment_types
-            for entry in weigh(
-                people,
-                Visit(visit.reason, visit.jurisdiction, visit.zone, modality, specialty, visit.patient_kind),
-            ).eligible
-            if any(_overlaps(license, first, last) for license in entry.licenses)
-        }
-        if found:
-            counts[specialty] = len(found)
-    return counts
+    found: dict[str, set[int]] = {specialty: set() for specialty in sorted(visit.reason.specialties)}
+    for modality in visit.reason.appointment_types:
+        # Of whatever specialty: nothing else that withholds somebody depends on it.
+        for entry in weigh(people, replace(visit, modality=modality, specialty=None)).eligible:
+            if any(_overlaps(license, first, last) for license in entry.licenses):
+                for specialty in entry.clinician.specialties & visit.reason.specialties:
+                    found[specialty].add(entry.clinician.id)
+    return {specialty: len(who) for specialty, who in found.items() if who}
 
 
 def _overlaps(license: License, first: date, last: date) -> bool:

@@ -10,12 +10,14 @@ from uuid import uuid4
 import pytest
 
 from booking import board
-from booking.board import shared
+from booking.board import Want, shared
 from booking.board.readings import Reading
 from booking.board.shared import SharedStore, ask
 from booking.board.store import LocalStore, Store
 from tests.rig.redis import Redis
 from tests.rig.redis import redis as start_redis
+
+from .test_board import want
 
 
 @pytest.fixture(params=["local", "shared"])
@@ -166,3 +168,27 @@ def test_a_redis_that_is_gone_costs_no_wait(own_redis):
         board.mirror.sync()
         put("board:b:1")
     assert time.monotonic() - began < 1
+
+
+def test_a_new_process_has_what_people_look_at_before_they_ask_it(own_redis):
+    seen, unseen = (want(ref, weeks=2) for ref in ("Schedule/seen", "Schedule/unseen"))
+    entries = {key: Reading(time.time()).to_bytes() for each in (seen, unseen) for key in each.keys}
+    ask(lambda store: store.put(entries, 60))
+    board.watch(board.group_key([seen]), [seen])
+
+    def fetched(wanted: Want) -> int:
+        """How many times Redis is asked for entries to show these."""
+        before = mgets(own_redis)
+        assert board.read([wanted], deadline_seconds=0).pending == 0
+        return mgets(own_redis) - before
+
+    board.forget()
+    assert fetched(seen) > 0
+    board.forget()
+    assert board.copy_watched() == 1
+    assert (fetched(seen), fetched(unseen) > 0) == (0, True)
+
+
+def mgets(server: Redis) -> int:
+    with server.connect(0) as connection:
+        return int(connection.info("commandstats").get("cmdstat_mget", {}).get("calls", 0))
