@@ -95,7 +95,8 @@ def _woven(parts: tuple[bytes, ...], own: list[bytes]) -> list[bytes]:
 
 def _deflated(parts: list[bytes]) -> list[bytes]:
     """Each ends at a byte and looks back at no other (a full flush), so that anything may be put between."""
-    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    # Beyond 7 it takes twice as long and saves a sixtieth.
+    deflate = zlib.compressobj(7, zlib.DEFLATED, -zlib.MAX_WBITS)
     return [deflate.compress(part) + deflate.flush(zlib.Z_FULL_FLUSH) for part in parts]
 
 

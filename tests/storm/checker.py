@@ -272,3 +272,15 @@ def slowest(scene: Scene, patients: Sequence[Patient]) -> tuple[float, float]:
         contacts,
     )
     return float(found[0][0]), float(found[0][1])
+
+
+def unbooked(scene: Scene, patients: Sequence[Patient]) -> dict[int, list[str]]:
+    """Of those who have no visit that stands, by number: how their bookings ended, and what pages told them."""
+    states = defaultdict(list)
+    for row in our_rows(scene):
+        states[row.contact].append(row.state)
+    return {
+        patient.number: [*states[patient.contact], "after", *(said.what for said in patient.history)]
+        for patient in patients
+        if "booked" not in states[patient.contact]
+    }

@@ -13,7 +13,7 @@ from typing import Any, get_args
 from booking import crash_points
 from tests.rig.processes import Child
 
-from .checker import Findings, check, look_again, settle, slowest
+from .checker import Findings, check, look_again, settle, slowest, unbooked
 from .people import Patient, book_all
 from .scene import Scene, kill, processes_below
 
@@ -33,9 +33,11 @@ class Kills:
     pages_back: float = 0.0
     to_booked: float = 0.0
     to_message: float = 0.0
+    unbooked: dict[int, list[str]] = field(default_factory=dict)
 
     def figures(self) -> dict[str, Any]:
         return self.findings.figures() | {
+            "without a visit": self.unbooked,
             "kills": self.fired.total() + self.random_kills.total(),
             "points": len(self.fired),
             "pages back after s": round(self.pages_back, 1),
@@ -196,5 +198,6 @@ def _settled(scene: Scene, patients: list[Patient]) -> Kills:
     kills.pages_back = max(
         (next((at - failed for at in good if at >= failed), 0.0) for failed in bad), default=0.0
     )
+    kills.unbooked = unbooked(scene, patients)
     kills.to_booked, kills.to_message = slowest(scene, patients)
     return kills

@@ -43,6 +43,7 @@ def test_every_point_kills_once_and_everybody_has_one_visit_and_one_message(
     assert found.findings.but("messages_twice") == {}
     # Who sent it and died before saying so sends it again, under the same key.
     assert len(found.findings.messages_twice) <= found.fired[SENT_AGAIN]
+    assert found.unbooked == {}
     assert found.findings.counts["booked"] == 40
 
 
@@ -50,4 +51,5 @@ def test_random_kills_lose_nothing_either(scene: Scene, people: People) -> None:
     found = kills.at_random(scene, people(10), every=4)
     assert found.random_kills.total() > 0
     assert found.findings.but("messages_twice") == {}
+    assert found.unbooked == {}
     assert found.findings.counts["booked"] == 10
