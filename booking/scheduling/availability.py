@@ -23,6 +23,10 @@ class Policy:
     daily_cap: int | None = None
 
 
+# A local day lasts 25 hours when clocks are set back by one, and has never lasted longer than 26.
+_DAY = timedelta(hours=26)
+
+
 @dataclass(frozen=True, slots=True)
 class Availability:
     """``offers`` in order of start, then clinician; ``withheld`` counts what was left out, by cause."""
@@ -40,8 +44,23 @@ class Claims:
         for claim in sorted(claims, key=lambda claim: claim.starts_at):
             self._by_clinician[claim.clinician_id].append(claim)
 
-    def any_of(self, clinician_id: int) -> bool:
-        return clinician_id in self._by_clinician
+    def reach(
+        self, clinician_id: int, length: timedelta, *, whole_days: bool
+    ) -> list[tuple[datetime, datetime]]:
+        """Spans outside of which no start of a visit that long can be withheld because of a claim, in order and apart.
+
+        With ``whole_days``, every start that may be on the local day of a claim, wherever the clinician is then.
+        """
+        before = max(length + self._buffer, _DAY) if whole_days else length + self._buffer
+        after = _DAY if whole_days else timedelta(0)
+        spans: list[tuple[datetime, datetime]] = []
+        for claim in self._by_clinician.get(clinician_id, ()):
+            first, last = claim.starts_at - before, max(claim.ends_at + self._buffer, claim.starts_at + after)
+            if spans and first <= spans[-1][1]:
+                spans[-1] = spans[-1][0], max(last, spans[-1][1])
+            else:
+                spans.append((first, last))
+        return spans
 
     def overlap(self, clinician_id: int, starts_at: datetime, ends_at: datetime) -> bool:
         mine = self._by_clinician.get(clinician_id)

@@ -62,6 +62,7 @@ class Opening:
 
 
 _MOST_ANSWERS = 200
+_ALWAYS: Spans = ((0, 2**32 - 1),)
 
 
 @dataclass(frozen=True)
@@ -248,29 +249,40 @@ def open_times(
     last = int(day_bounds(last_on, visit.zone)[1].timestamp())
     if within is not None:
         first, last = max(first, within[0]), min(last, within[1])
-    days = (local_day(now, visit.zone), last_on + timedelta(days=2))
+    days = local_day(now, visit.zone), local_day(instant(last), visit.zone) + timedelta(days=2)
     openings: list[Opening] = []
     for entry in eligible:
-        is_plain = (
-            policy.daily_cap != 0
-            and not taken.any_of(entry.clinician.id)
-            and _is_licensed_throughout(entry, *days)
-        )
+        doubtful = _doubtful(entry, taken, policy, days)
         found: list[tuple[int, array[int]]] = []
         for place, schedule in enumerate(entry.schedules):
             free = starts.get(schedule.ref)
             if not free:
                 continue
-            span = free[bisect_left(free, first) : bisect_left(free, last)]
-            if not is_plain:
-                span = array("I", _weighed(entry, schedule, span, visit, policy, taken, now))
-            if span:
-                found.append((place, span if isinstance(span, array) else array("I", span)))
+            kept = array("I")
+            at, end = bisect_left(free, first), bisect_left(free, last)
+            for begins, ends in doubtful:
+                plain, at = at, bisect_left(free, begins, at, end)
+                kept.extend(free[plain:at])
+                weighed, at = at, bisect_left(free, ends, at, end)
+                kept.extend(_weighed(entry, schedule, free[weighed:at], visit, policy, taken, now))
+            kept.extend(free[at:end])
+            if kept:
+                found.append((place, kept))
         if found:
             openings.append(_opening(entry, found))
     earliest = min((opening.starts[0] for opening in openings), default=None)
     until = datetime.max.replace(tzinfo=UTC) if earliest is None else instant(earliest) - policy.lead
     return Openings(tuple(openings), visit.zone, until)
+
+
+def _doubtful(entry: Eligible, claims: Claims, policy: Policy, days: tuple[date, date]) -> Spans:
+    """Spans in order, outside of which each of a clinician's starts is open if it is between the first and the last."""
+    if policy.daily_cap == 0 or not _is_licensed_throughout(entry, *days):
+        return _ALWAYS
+    spans = claims.reach(
+        entry.clinician.id, timedelta(minutes=entry.minutes), whole_days=policy.daily_cap is not None
+    )
+    return tuple((int(first.timestamp()), int(last.timestamp()) + 1) for first, last in spans)
 
 
 def _is_licensed_throughout(entry: Eligible, first: date, last: date) -> bool:
