@@ -275,12 +275,13 @@ def slowest(scene: Scene, patients: Sequence[Patient]) -> tuple[float, float]:
 
 
 def unbooked(scene: Scene, patients: Sequence[Patient]) -> dict[int, list[str]]:
-    """Of those who have no visit that stands, by number: how their bookings ended, and what pages told them."""
+    """Of those who have neither a visit that stands nor staff who see to it, by number: how their bookings ended, and
+    what pages told them. Three creates of one booking may all meet a fault, and then it is the staff's."""
     states = defaultdict(list)
     for row in our_rows(scene):
         states[row.contact].append(row.state)
     return {
         patient.number: [*states[patient.contact], "after", *(said.what for said in patient.history)]
         for patient in patients
-        if "booked" not in states[patient.contact]
+        if not {*KEPT} & {*states[patient.contact]}
     }

@@ -44,7 +44,8 @@ def test_every_point_kills_once_and_everybody_has_one_visit_and_one_message(
     # Who sent it and died before saying so sends it again, under the same key.
     assert len(found.findings.messages_twice) <= found.fired[SENT_AGAIN]
     assert found.unbooked == {}
-    assert found.findings.counts["booked"] == 40
+    counts = found.findings.counts
+    assert (counts["booked"] + counts["to staff"], counts["to staff"] <= 2) == (40, True)
 
 
 def test_random_kills_lose_nothing_either(scene: Scene, people: People) -> None:
@@ -52,4 +53,5 @@ def test_random_kills_lose_nothing_either(scene: Scene, people: People) -> None:
     assert found.random_kills.total() > 0
     assert found.findings.but("messages_twice") == {}
     assert found.unbooked == {}
-    assert found.findings.counts["booked"] == 10
+    counts = found.findings.counts
+    assert (counts["booked"] + counts["to staff"], counts["to staff"] <= 2) == (10, True)
