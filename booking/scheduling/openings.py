@@ -61,7 +61,8 @@ class Opening:
         return Offer(self.entry.clinician, self.schedule(index), starts_at, ends_at, license)
 
 
-_MOST_ANSWERS = 200
+# The largest are whole bodies of pages, some 60 kB each.
+_MOST_ANSWERS = 40
 _ALWAYS: Spans = ((0, 2**32 - 1),)
 
 
