@@ -238,9 +238,10 @@ class EhrClient:
                 assert isinstance(answer, Answer)
                 return Version(resource, answer.headers.get("etag", ""), answer.headers.get("date", ""))
             except EhrUnavailable as failure:
-                # A firewall that blocks us (403) is only made surer by a quick second try.
+                # A firewall that blocks us (403) is only made surer by a quick second try, and of a new token (401) this
+                # was the second.
                 pause = self._pause(attempt, failure.retry_after_seconds)
-                if attempt == _TRIES or failure.status == 403 or pause >= deadline.left():
+                if attempt == _TRIES or failure.status in (401, 403) or pause >= deadline.left():
                     raise
                 if self._wire.is_braked(url) or not self._repeats.spend():
                     raise

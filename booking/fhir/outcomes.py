@@ -174,7 +174,8 @@ def _refused(answer: Answer) -> EhrFailure:
     if 300 <= answer.status < 400:
         return _failure(EhrRejected, answer, "the EHR redirects: set base_url to its final address")
     if answer.status == 401:
-        return _failure(EhrRejected, answer, "the EHR refuses a token that is new")
+        # Nothing was looked at, let alone done; the next token may be good. No patient is refused for it.
+        return _failure(EhrUnavailable, answer, "the EHR refuses a token that is new")
     if answer.status == 403:
         return _failure(EhrRejected, answer, "our token does not allow it: check the client's scopes")
     if answer.status in (404, 410) and parse_object(answer.body) is not None:

@@ -77,22 +77,22 @@ def examine_ehr(*, now: datetime) -> EhrReport:
 def _sign_in(gateway: SchedulingGateway, report: EhrReport) -> bool:
     try:
         seen = gateway.examine()
-    except EhrUnavailable as error:
-        report.add(
-            Level.ERROR,
-            "connection",
-            f"The EHR does not answer: {error}.",
-            "See whether EHR_BASE_URL and EHR_TOKEN_URL can be reached from here, and whether the EHR is up.",
-        )
-        return False
-    except EhrRejected as error:
-        report.add(
-            Level.ERROR,
-            "authentication",
-            f"The EHR turned us away: {error}.",
-            "Check EHR_CLIENT_ID, EHR_CLIENT_SECRET (or EHR_PRIVATE_KEY), EHR_SCOPE and EHR_TOKEN_URL against "
-            "the client's registration in the EHR.",
-        )
+    except (EhrUnavailable, EhrRejected) as error:
+        if isinstance(error, EhrRejected) or error.status == 401:
+            report.add(
+                Level.ERROR,
+                "authentication",
+                f"The EHR turned us away: {error}.",
+                "Check EHR_CLIENT_ID, EHR_CLIENT_SECRET (or EHR_PRIVATE_KEY), EHR_SCOPE and EHR_TOKEN_URL against "
+                "the client's registration in the EHR.",
+            )
+        else:
+            report.add(
+                Level.ERROR,
+                "connection",
+                f"The EHR does not answer: {error}.",
+                "See whether EHR_BASE_URL and EHR_TOKEN_URL can be reached from here, and whether the EHR is up.",
+            )
         return False
     report.add(Level.OK, "authentication", "Signed in with the client's credentials.")
     report.add(Level.OK, "server", f"{seen.software}, FHIR {seen.fhir_version}, at {settings.EHR_BASE_URL}.")

@@ -272,14 +272,13 @@ def test_a_read_outlives_one_fault(sandbox, gateway, directory, kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "failure"),
-    [("401", EhrRejected), ("403-html", EhrUnavailable), ("429", EhrUnavailable), ("502", EhrUnavailable)],
+    "kind",
+    ["401", "403-html", "429", "502"],
 )
-def test_a_read_gives_up_on_a_fault_that_stays(sandbox, gateway, directory, kind, failure):
+def test_a_read_gives_up_on_a_fault_that_stays(sandbox, gateway, directory, kind):
     sandbox.faults(method="GET", type="Slot", kind=kind, times=None)
-    with pytest.raises(EhrFailure) as caught:
+    with pytest.raises(EhrUnavailable) as caught:
         free_slots(gateway, directory.schedules[0].ref)
-    assert type(caught.value) is failure
     assert caught.value.correlation_id
 
 

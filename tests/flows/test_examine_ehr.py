@@ -73,6 +73,12 @@ def test_a_wrong_secret_ends_the_report_with_what_to_check(clinic, clock, settin
     assert "guess" not in finding.words
 
 
+def test_tokens_that_the_ehr_gives_and_does_not_take(clinic, clock):
+    clinic.sandbox.faults(method="GET", kind="401", times=None)
+    (finding,) = [each for each in report(clock).findings if each.level is Level.ERROR]
+    assert (finding.topic, "refuses a token that is new" in finding.words) == ("directory", True)
+
+
 def test_an_ehr_that_is_away(clinic, clock):
     clinic.sandbox.faults(method="POST", type="auth", kind="502", times=None)
     for key in list(ehr._gateways):
