@@ -130,7 +130,7 @@ def test_a_visit_is_booked_and_confirmed_and_no_request_waits(
     assert slow == [], sorted(visitor.took)[-3:]
     # The row waited in the database; what Redis lost is of no matter.
     assert eventually(
-        lambda: [mail for mail in mailbox.to(person.email) if "booked" in mail["Subject"]], seconds=60
+        lambda: [mail for mail in mailbox.to(person.email) if "booked" in mail["Subject"]], seconds=120
     )
     visitor.close()
 

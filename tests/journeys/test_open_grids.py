@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -73,7 +74,8 @@ def test_a_hundred_visitors_on_one_cold_grid_fetch_each_schedule_day_once(
     def look(visitor: PlainVisitor) -> int:
         start.wait(60)
         while "Checking" in visitor.open("/book/times/").text:
-            pass
+            # As long as an open page waits before it looks again.
+            time.sleep(1)
         return visitor.page.status
 
     with ThreadPoolExecutor(VISITORS) as pool:
@@ -88,12 +90,20 @@ def test_a_hundred_visitors_on_one_cold_grid_fetch_each_schedule_day_once(
         for schedule_day, duration in _days(query)
         for _ in range(count)
     )
-    unanswered = [line for line in crowded.logs().splitlines() if "GET Slot" in line and "-> 200" not in line]
     assert len(fetched) > 50
     if "control" in request.node.name:
         assert max(fetched.values()) > 1
     else:
-        assert max(fetched.values()) == 1, unanswered
+        twice = sorted(
+            query for query, count in times.items() if any(fetched[each] > 1 for each in _days(query))
+        )
+        # Whatever was amiss between the portal, its Redis and the EHR, for whoever reads that this failed.
+        amiss = [
+            line
+            for line in crowded.logs().splitlines()
+            if "WARNING booking" in line or ("GET Slot" in line and "-> 200 in" not in line)
+        ]
+        assert (max(fetched.values()), twice) == (1, []), amiss
 
 
 def _days(query: str) -> Iterator[tuple[tuple[str, date], str]]:
