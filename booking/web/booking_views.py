@@ -289,9 +289,9 @@ def _attach(hold: Booking, draft: Draft, patient: PatientRecord, now: datetime) 
 @require_http_methods(["GET", "HEAD", "POST"])
 @with_hold
 def review(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse:
-    missing = drafts.missing_before_review(request, draft, hold)
-    if missing:
-        return redirect(missing)
+    if drafts.missing_before_review(request, draft, hold):
+        # What was told before and did not reach this hold, as when a process died in between, is not asked again.
+        return next_step(request, draft, hold)
     if request.method == "POST":
         return _submit(request, draft, hold)
     return _review_page(request, draft, hold)

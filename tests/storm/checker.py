@@ -281,7 +281,13 @@ def unbooked(scene: Scene, patients: Sequence[Patient]) -> dict[int, list[str]]:
     for row in our_rows(scene):
         states[row.contact].append(row.state)
     return {
-        patient.number: [*states[patient.contact], "after", *(said.what for said in patient.history)]
+        patient.number: [
+            *states[patient.contact],
+            *(
+                f"{said.request}: {said.what} ({said.status}) in {said.seconds:.1f} s"
+                for said in patient.history
+            ),
+        ]
         for patient in patients
         if not {*KEPT} & {*states[patient.contact]}
     }

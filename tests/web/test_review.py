@@ -1,0 +1,59 @@
+"""The last page before a visit is booked, for a hold that what the patient told before did not reach."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.utils import timezone
+
+from booking.models import Booking, PatientRecord
+from booking.scheduling.lifecycle import BookingState
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+def before_review(patient: PatientRecord | None) -> tuple[Client, Booking]:
+    """Somebody with a proved address whose process died as soon as the time was held."""
+    held = factories.booking(
+        state=BookingState.HELD, contact_channel="", contact_value="", contact_verified_at=None, patient=None
+    )
+    session = import_module(settings.SESSION_ENGINE).SessionStore()
+    session["owner_key"] = held.owner_key
+    session["draft"] = {
+        "reason": held.reason.code,
+        "jurisdiction": "CA",
+        "booking_id": str(held.pk),
+        "patient_id": str(patient.pk) if patient else "",
+        "contact": {
+            "channel": "email",
+            "value": "ana@mail.example",
+            "verified_at": timezone.now().isoformat(),
+        },
+    }
+    session.save()
+    client = Client()
+    client.cookies["session"] = session.session_key
+    return client, held
+
+
+def test_what_was_told_before_is_not_asked_again() -> None:
+    ana, other = factories.patient(), factories.patient()
+    client, held = before_review(ana)
+    answer = client.get("/book/review/")
+    assert (answer.status_code, answer["Location"]) == (302, "/book/review/")
+    held.refresh_from_db()
+    assert (held.patient, held.contact_value) == (ana, "ana@mail.example")
+    assert client.get("/book/review/").status_code == 200
+    assert Booking.objects.filter(patient=other).count() == 0
+
+
+def test_what_was_not_told_is_asked() -> None:
+    client, held = before_review(None)
+    answer = client.get("/book/review/")
+    assert (answer.status_code, answer["Location"]) == (302, "/book/details/")
+    held.refresh_from_db()
+    assert held.patient is None
