@@ -5,8 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from importlib import import_module
 from typing import Any
 from uuid import uuid4
+
+from django.conf import settings
+from django.test import Client
 
 from booking.models import (
     Booking,
@@ -131,6 +135,17 @@ def policy(**changes: Any) -> SchedulingPolicy:
 def visitor(user: User | None = None) -> Visitor:
     """Somebody at a browser of their own."""
     return Visitor(owner_key=uuid4().hex, user=user)
+
+
+def client(owner_key: str = "", draft: dict[str, Any] | None = None) -> Client:
+    """A browser with a session of our own kind: the secret its bookings are known by, and the answers so far."""
+    session = import_module(settings.SESSION_ENGINE).SessionStore()
+    session.update({"owner_key": owner_key} if owner_key else {})
+    session.update({"draft": draft} if draft else {})
+    session.save()
+    found = Client()
+    found.cookies[settings.SESSION_COOKIE_NAME] = session.session_key
+    return found
 
 
 def patient(**more: Any) -> PatientRecord:

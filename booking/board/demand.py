@@ -1,7 +1,7 @@
 """Reading ahead: what people look at is read again before it grows old, and the rest of the coming days while there is room.
 
 Pages leave word of what they show; a job that runs every few seconds reads on, the oldest first, and never uses up what
-the budget has for pages.
+the budget has for pages. A new process takes its copies of all that before the first of them asks it.
 """
 
 from __future__ import annotations

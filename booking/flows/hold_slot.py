@@ -25,7 +25,7 @@ from booking.models import (
 )
 from booking.models.bookings import Visitor
 from booking.scheduling.availability import Policy, find_offers
-from booking.scheduling.clock import local_day
+from booking.scheduling.clock import LONGEST_DAY, local_day
 from booking.scheduling.eligibility import Visit, Withheld, weigh
 from booking.scheduling.errors import Refusal, RefusalCode
 from booking.scheduling.lifecycle import BookingState
@@ -35,8 +35,6 @@ from . import ehr_holds, hold_limits
 
 # After the browser leaves, a hold is kept this long in case it comes back.
 LEAVING_SECONDS = 90
-# How far apart two visits of one local day can start: the day on which the clocks go back has an hour more.
-LONGEST_DAY = timedelta(hours=25)
 
 _REFUSALS = {
     Withheld.NO_LICENSE: RefusalCode.NOT_LICENSED,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from .clock import local_day
+from .clock import LONGEST_DAY, local_day
 from .eligibility import Eligible, Visit, Withheld
 from .terms import Claim, Offer, Schedule, Slot
 
@@ -21,10 +21,6 @@ class Policy:
     horizon_days: int = 28
     buffer: timedelta = timedelta(0)
     daily_cap: int | None = None
-
-
-# A local day lasts 25 hours when clocks are set back by one, and has never lasted longer than 26.
-_DAY = timedelta(hours=26)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +47,14 @@ class Claims:
 
         With ``whole_days``, every start that may be on the local day of a claim, wherever the clinician is then.
         """
-        before = max(length + self._buffer, _DAY) if whole_days else length + self._buffer
-        after = _DAY if whole_days else timedelta(0)
+        around = LONGEST_DAY if whole_days else timedelta(0)
+        before = max(length + self._buffer, around)
         spans: list[tuple[datetime, datetime]] = []
         for claim in self._by_clinician.get(clinician_id, ()):
-            first, last = claim.starts_at - before, max(claim.ends_at + self._buffer, claim.starts_at + after)
+            first, last = (
+                claim.starts_at - before,
+                max(claim.ends_at + self._buffer, claim.starts_at + around),
+            )
             if spans and first <= spans[-1][1]:
                 spans[-1] = spans[-1][0], max(last, spans[-1][1])
             else:

@@ -28,6 +28,8 @@ ZONE_NAMES = {
 MORNING, AFTERNOON, EVENING = "morning", "afternoon", "evening"
 PARTS_OF_DAY = (MORNING, AFTERNOON, EVENING)
 _PART_HOURS = {MORNING: 0, AFTERNOON: 12, EVENING: 17}
+# No two visits of one local day start so far apart: clocks go back by one hour, and at Troll in Antarctica by two.
+LONGEST_DAY = timedelta(hours=26)
 
 
 @lru_cache(maxsize=256)

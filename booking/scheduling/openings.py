@@ -277,7 +277,7 @@ def open_times(
 
 
 def _doubtful(entry: Eligible, claims: Claims, policy: Policy, days: tuple[date, date]) -> Spans:
-    """Spans in order, outside of which each of a clinician's starts is open if it is between the first and the last."""
+    """Spans in order. A clinician's starts outside of them are open, as far as lead time and horizon let them be."""
     if policy.daily_cap == 0 or not _is_licensed_throughout(entry, *days):
         return _ALWAYS
     spans = claims.reach(

@@ -271,10 +271,7 @@ def test_a_read_outlives_one_fault(sandbox, gateway, directory, kind):
     assert free_slots(gateway, directory.schedules[0].ref) == free_slots(gateway, directory.schedules[0].ref)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["401", "403-html", "429", "502"],
-)
+@pytest.mark.parametrize("kind", ["401", "403-html", "429", "502"])
 def test_a_read_gives_up_on_a_fault_that_stays(sandbox, gateway, directory, kind):
     sandbox.faults(method="GET", type="Slot", kind=kind, times=None)
     with pytest.raises(EhrUnavailable) as caught:

@@ -11,11 +11,12 @@ import pytest
 from django.core.cache import cache
 
 from booking import board, ehr
-from booking.flows import find_times, hold_slot
+from booking.flows import confirm_booking, find_times, hold_slot
 from booking.flows.hold_slot import Choice
 from booking.models import Booking, ClinicianRecord, LocationRecord, ScheduleRecord, VisitReasonRecord
 from booking.models.bookings import Visitor
 from booking.scheduling.eligibility import Visit
+from booking.scheduling.lifecycle import BookingState
 from booking.scheduling.terms import Coding, Directory, Modality, Slot
 from tests import factories
 from tests.rig.sandbox import SandboxControl
@@ -85,6 +86,12 @@ class Clinic:
         choice = more.pop("choice", None) or self.choice()
         held = hold_slot.hold(self.visit(), choice, visitor=visitor, now=now)
         return factories.give_details(held, **more)
+
+    def book(self, visitor: Visitor, clock: Clock) -> Booking:
+        """A visit at the first free time, with the EHR's word."""
+        booking = confirm_booking.submit(self.hold(visitor, now=clock()), visitor=visitor, clock=clock)
+        assert booking.status is BookingState.BOOKED
+        return booking
 
     def appointments(self, booking: Booking) -> list[dict[str, Any]]:
         return self.sandbox.appointments(identifier=f"{BOOKING_SYSTEM}|{booking.pk}")

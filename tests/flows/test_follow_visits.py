@@ -20,8 +20,7 @@ from tests import factories
 
 @pytest.fixture
 def booked(clinic: Any, visitor: Any, clock: Any) -> Booking:
-    found = confirm_booking.submit(clinic.hold(visitor, now=clock()), visitor=visitor, clock=clock)
-    assert found.state == BookingState.BOOKED
+    found = clinic.book(visitor, clock)
     Message.objects.update(state=Message.State.SENT)
     return found
 

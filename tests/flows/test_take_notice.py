@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from booking import board, notice_rate
 from booking.board import Line, Want
 from booking.board.readings import monday_of, week_of
-from booking.flows import confirm_booking, take_notice
+from booking.flows import take_notice
 from booking.models import Booking, Message
 from booking.scheduling.lifecycle import BookingState
 
@@ -59,8 +59,7 @@ def tell_of(key: str, now: datetime | None = None) -> None:
 
 @pytest.fixture
 def booked(clinic: Any, visitor: Any, clock: Any) -> Booking:
-    found = confirm_booking.submit(clinic.hold(visitor, now=clock()), visitor=visitor, clock=clock)
-    assert found.state == BookingState.BOOKED
+    found = clinic.book(visitor, clock)
     Message.objects.update(state=Message.State.SENT)
     return found
 

@@ -289,5 +289,5 @@ def unbooked(scene: Scene, patients: Sequence[Patient]) -> dict[int, list[str]]:
             ),
         ]
         for patient in patients
-        if not {*KEPT} & {*states[patient.contact]}
+        if not any(state in KEPT for state in states[patient.contact])
     }

@@ -25,7 +25,7 @@ STAFF_MOVES = "change seen in the EHR"
 class Kills:
     """``fired``: how often each point killed; ``random_kills`` by who was hit. At worst: ``pages_back`` from a page that
     failed to the next good one of anybody's, ``to_booked`` from the press to the EHR's word in our database,
-    ``to_message`` from there to its message."""
+    ``to_message`` from there to its message. ``unbooked``: what became of those who have no visit, by number."""
 
     findings: Findings
     fired: Counter[str] = field(default_factory=Counter)

@@ -7,10 +7,8 @@ import time
 from array import array
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
-from importlib import import_module
 
 import pytest
-from django.conf import settings as portal_settings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -96,15 +94,10 @@ def make_grid(settings, redis_server: Redis):
         find_times.forget()
         monday = monday_of(week_of(datetime.now(UTC).date()) + 1)
         fill_board(range(week_of(monday) - 2, week_of(monday) + 6))
-        session = import_module(portal_settings.SESSION_ENGINE).SessionStore()
         answers = Draft(
             reason=reason.code, is_screened=True, jurisdiction="CA", zone=PACIFIC, specialty="family"
         )
-        session["draft"] = asdict(answers)
-        session.save()
-        client = Client()
-        client.cookies[portal_settings.SESSION_COOKIE_NAME] = session.session_key
-        return Grid(client, monday)
+        return Grid(factories.client(draft=asdict(answers)), monday)
 
     yield make
     settings.REDIS_URL = ""

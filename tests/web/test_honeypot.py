@@ -33,16 +33,10 @@ def test_only_who_fills_in_the_hidden_field_is_turned_away() -> None:
 @pytest.fixture
 def holder(db: None) -> Client:
     """Somebody with a time held, on their way to the form."""
-    client = Client()
-    session = client.session
-    session["owner_key"] = "k" * 24
-    held = factories.booking(
-        state=BookingState.HELD, owner_key="k" * 24, patient=None, contact_value="", contact_channel=""
-    )
+    held = factories.booking(state=BookingState.HELD, patient=None, contact_value="", contact_channel="")
     Booking.objects.update(hold_expires_at=held.starts_at, hold_full_expires_at=held.starts_at)
-    session["draft"] = {"booking_id": str(held.pk), "reason": held.reason.code, "jurisdiction": "CA"}
-    session.save()
-    return client
+    draft = {"booking_id": str(held.pk), "reason": held.reason.code, "jurisdiction": "CA"}
+    return factories.client(held.owner_key, draft)
 
 
 def test_a_program_is_sent_no_code_and_a_person_after_it_is(holder: Client, settings) -> None:

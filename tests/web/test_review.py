@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import pytest
-from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
@@ -21,9 +18,7 @@ def before_review(patient: PatientRecord | None) -> tuple[Client, Booking]:
     held = factories.booking(
         state=BookingState.HELD, contact_channel="", contact_value="", contact_verified_at=None, patient=None
     )
-    session = import_module(settings.SESSION_ENGINE).SessionStore()
-    session["owner_key"] = held.owner_key
-    session["draft"] = {
+    draft = {
         "reason": held.reason.code,
         "jurisdiction": "CA",
         "booking_id": str(held.pk),
@@ -34,10 +29,7 @@ def before_review(patient: PatientRecord | None) -> tuple[Client, Booking]:
             "verified_at": timezone.now().isoformat(),
         },
     }
-    session.save()
-    client = Client()
-    client.cookies["session"] = session.session_key
-    return client, held
+    return factories.client(held.owner_key, draft), held
 
 
 def test_what_was_told_before_is_not_asked_again() -> None:

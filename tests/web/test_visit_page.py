@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from importlib import import_module
 
 import pytest
-from django.conf import settings
-from django.test import Client
 
 from booking.scheduling.lifecycle import BookingState
 from tests import factories
@@ -16,26 +13,17 @@ from tests import factories
 pytestmark = pytest.mark.django_db
 
 
-def client_of(owner_key: str) -> Client:
-    session = import_module(settings.SESSION_ENGINE).SessionStore()
-    session["owner_key"] = owner_key
-    session.save()
-    client = Client()
-    client.cookies["session"] = session.session_key
-    return client
-
-
 def test_a_time_that_is_still_held_leads_back_to_the_last_button() -> None:
     booking = factories.booking(state=BookingState.HELD)
-    answer = client_of(booking.owner_key).get(f"/visits/{booking.pk}/")
+    answer = factories.client(booking.owner_key).get(f"/visits/{booking.pk}/")
     assert (answer.status_code, answer["Location"]) == (302, "/book/review/")
-    part = client_of(booking.owner_key).get(f"/visits/{booking.pk}/", headers={"HX-Request": "true"})
+    part = factories.client(booking.owner_key).get(f"/visits/{booking.pk}/", headers={"HX-Request": "true"})
     assert part["HX-Redirect"] == "/book/review/"
 
 
 def test_nobody_else_is_led_anywhere() -> None:
     booking = factories.booking(state=BookingState.HELD)
-    assert client_of("somebody-else").get(f"/visits/{booking.pk}/").status_code == 404
+    assert factories.client("somebody-else").get(f"/visits/{booking.pk}/").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -52,6 +40,6 @@ def test_a_visit_being_canceled_is_called_neither_booked_nor_canceled(
     state, since, heading, looks_again
 ) -> None:
     booking = factories.booking(state=state, cancelling_at=since and datetime.now(UTC))
-    page = client_of(booking.owner_key).get(f"/visits/{booking.pk}/").content.decode()
+    page = factories.client(booking.owner_key).get(f"/visits/{booking.pk}/").content.decode()
     assert re.findall(r"<h1[^>]*>([^<]+)</h1>", page) == [heading]
     assert ('hx-trigger="every 4s"' in page) is looks_again
