@@ -171,15 +171,18 @@ class Wire:
         self, request: Request, deadline: Deadline, ours: str, client: httpx.Client
     ) -> Answer | NoAnswer:
         brake = self._brake(request.url)
-        if not brake.may_send():
+        call = brake.begin(deadline.left())
+        if call is None:
             return NoAnswer(
                 str(request), "not sent: no answer for a while", was_sent=False, correlation_id=ours
             )
-        began = self._clock.monotonic()
-        outcome = self._send(request, deadline, ours, client)
-        is_answered = isinstance(outcome, Answer) and outcome.status not in _NOBODY_BEHIND
-        brake.note(is_answered=is_answered, began=began)
-        return outcome
+        is_answered = False
+        try:
+            outcome = self._send(request, deadline, ours, client)
+            is_answered = isinstance(outcome, Answer) and outcome.status not in _NOBODY_BEHIND
+            return outcome
+        finally:
+            brake.end(call, is_answered=is_answered)
 
     def _send(
         self, request: Request, deadline: Deadline, ours: str, client: httpx.Client

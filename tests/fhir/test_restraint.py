@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 
 import httpx
 import pytest
 
-from booking.fhir.restraint import FAILURES_IN_A_ROW, TRIAL_EVERY_SECONDS, Brake, RepeatBudget
+from booking.fhir.restraint import FAILURES_IN_A_ROW, TRIAL_EVERY_SECONDS, Brake, Call, RepeatBudget
 from booking.scheduling.errors import EhrUnavailable
 from booking.scheduling.gateway import SchedulingGateway
 
@@ -70,35 +71,77 @@ def test_a_write_that_was_held_back_is_surely_not_done() -> None:
         assert len(ehr.requests) == sent
 
 
+class Brakes:
+    """A brake and the instant it is told of, with calls of ten seconds."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.brake = Brake(lambda: self.now)
+
+    def begin(self, calls: int, seconds: float = 10.0) -> list[Call]:
+        begun = [self.brake.begin(seconds) for _ in range(calls)]
+        return [call for call in begun if call is not None]
+
+    def end(self, calls: Iterable[Call], *, is_answered: bool = False) -> None:
+        for call in calls:
+            self.brake.end(call, is_answered=is_answered)
+
+
 def test_failures_at_one_instant_are_a_hiccup_and_only_one_trial_is_under_way() -> None:
-    now = [100.0]
-    brake = Brake(lambda: now[0])
-    for _ in range(20):
-        brake.note(is_answered=False, began=now[0])
-    assert brake.may_send()
-    now[0] += 3
-    assert [brake.may_send(), brake.may_send()] == [True, False]
-    now[0] += 29
-    assert not brake.may_send()
-    now[0] += 2
-    assert brake.may_send()
-    brake.note(is_answered=True, began=now[0])
-    assert [brake.may_send(), brake.may_send()] == [True, True]
+    ehr = Brakes()
+    ehr.end(ehr.begin(20))
+    assert len(ehr.begin(1)) == 1
+    ehr.now += 3
+    trial = ehr.begin(2)
+    assert len(trial) == 1
+    ehr.now += 29
+    assert ehr.begin(1) == []
+    ehr.now += 2
+    trial = ehr.begin(2)
+    assert len(trial) == 1
+    ehr.end(trial, is_answered=True)
+    assert len(ehr.begin(2)) == 2
 
 
 def test_calls_that_found_silence_together_are_more_than_a_hiccup() -> None:
-    now = [100.0]
-    brake = Brake(lambda: now[0])
-    now[0] += 2.5
-    for _ in range(FAILURES_IN_A_ROW):
-        brake.note(is_answered=False, began=100.0)
-    assert (brake.is_on, brake.may_send()) == (True, False)
+    ehr = Brakes()
+    calls = ehr.begin(FAILURES_IN_A_ROW)
+    ehr.now += 2.5
+    ehr.end(calls)
+    assert (ehr.brake.is_on, ehr.begin(1)) == (True, [])
     # The control: somebody was answered a moment before they gave up.
-    brake = Brake(lambda: now[0])
-    brake.note(is_answered=True, began=102.0)
-    for _ in range(FAILURES_IN_A_ROW):
-        brake.note(is_answered=False, began=100.0)
-    assert not brake.is_on
+    ehr = Brakes()
+    calls = ehr.begin(FAILURES_IN_A_ROW + 1)
+    ehr.now += 2
+    ehr.end(calls[:1], is_answered=True)
+    ehr.now += 0.5
+    ehr.end(calls[1:])
+    assert not ehr.brake.is_on
+
+
+def test_who_comes_while_all_others_wait_in_vain_does_not_wait_too() -> None:
+    ehr = Brakes()
+    waiting = ehr.begin(FAILURES_IN_A_ROW, seconds=2.5)
+    ehr.now += 1.9
+    assert not ehr.brake.is_on
+    ehr.now += 0.2
+    assert ehr.brake.is_on
+    # One goes out to see whether it is back, and no more until that or another has ended.
+    assert len(ehr.begin(3, seconds=2.5)) == 1
+    ehr.end(waiting[:1], is_answered=True)
+    assert len(ehr.begin(3, seconds=2.5)) == 3
+
+
+def test_a_call_that_may_take_long_is_not_given_up_early_nor_one_begun_before_the_last_answer() -> None:
+    ehr = Brakes()
+    ehr.begin(FAILURES_IN_A_ROW, seconds=10)
+    ehr.now += 7.9
+    assert not ehr.brake.is_on
+    quick = ehr.begin(1)
+    ehr.now += 0.05
+    ehr.end(quick, is_answered=True)
+    ehr.now += 5
+    assert not ehr.brake.is_on
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
