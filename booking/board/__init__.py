@@ -11,17 +11,17 @@ their age, ``fetching`` asks the EHR within ``budget``, and ``demand`` reads ahe
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable
 from concurrent.futures import wait
 from datetime import date
 
 from django.conf import settings
 
 from . import demand, fetching, shared
-from .demand import ReadAhead, copy_watched, group_key, read_ahead, watch
+from .demand import ReadAhead, copy_watched, read_ahead, watch
 from .known import BoardView, Known
 from .mirror import mirror
-from .readings import Line, Want, instant_to_bytes, stale_key, week_of, windows
+from .readings import Line, Want, Wants, instant_to_bytes, stale_key, want, week_of, windows
 from .shared import ask
 
 __all__ = [
@@ -29,15 +29,17 @@ __all__ = [
     "Line",
     "ReadAhead",
     "Want",
+    "Wants",
+    "changed",
     "claims_key",
     "copy_watched",
     "forget",
-    "group_key",
     "has_changed",
     "mark_stale",
     "note_claims",
     "read",
     "read_ahead",
+    "want",
     "watch",
 ]
 
@@ -45,48 +47,55 @@ __all__ = [
 OLD_AT_ONCE = 16
 
 
-def read(wants: Sequence[Want], *, deadline_seconds: float) -> BoardView:
-    """What the board knows of ``wants``, after at most ``deadline_seconds`` of fetching what it lacks."""
+def read(wants: Wants, *, deadline_seconds: float, before: BoardView | None = None) -> BoardView:
+    """What the board knows of ``wants``, after at most ``deadline_seconds`` of fetching what it lacks.
+
+    With an earlier view of the same wants, what has not changed since is not looked at again.
+    """
     ends = time.monotonic() + deadline_seconds
-    known = Known(wants, time.time())
+    known = Known(wants, time.time(), None if before is None else before.known)
     if lacking := known.unsettled():
         most = fetching.weeks_per_search()
         asked = [
-            window for each in lacking for window in windows(each.want.line, each.lacks(), most, known.now)
+            window
+            for each in lacking
+            for window in windows(each.want.line, known.lacks(each), most, known.now)
         ]
         wait(fetching.submit(asked, ends=ends), timeout=max(0.0, ends - time.monotonic()))
-        known = Known(wants, time.time())
+        known = Known(wants, time.time(), known)
         # Another process may be fetching the same windows: its answer is as good as ours.
         while time.monotonic() < ends and known.unsettled():
             time.sleep(0.05)
-            known = Known(wants, time.time())
+            known = Known(wants, time.time(), known)
     _refresh_aged(known)
     return known.view()
 
 
 def _refresh_aged(known: Known) -> None:
-    aged = [
-        (each, due)
-        for each in known.judged
-        if not each.lacks() and (due := each.read_before(known.fresh_after))
-    ]
-    if not aged or demand.is_read_ahead() or known.has_failed(aged[0][0]):
+    aged = known.aged()
+    if not aged or demand.is_read_ahead() or known.has_failed(aged[0]):
         return
-    aged.sort(key=lambda found: found[0].read_at)
     most = fetching.weeks_per_search()
     asked = [
-        window for each, due in aged[:OLD_AT_ONCE] for window in windows(each.want.line, due, most, known.now)
+        window
+        for each in aged[:OLD_AT_ONCE]
+        for window in windows(each.want.line, each.read_before(known.fresh_after), most, known.now)
     ]
     fetching.submit(asked[:OLD_AT_ONCE], ends=time.monotonic())
 
 
-def has_changed(keys: frozenset[str], since: int, *, age: float = 0.0) -> bool:
+def has_changed(keys: Container[str], since: int, *, age: float = 0.0) -> bool:
     """Whether anything kept under these keys, or claimed of these clinicians, may have changed since ``number``.
 
     Asks the store once, whatever the number of keys; not at all when that was done less than ``age`` seconds ago.
     """
     mirror.sync(age=age)
     return mirror.has_changed(keys, since)
+
+
+def changed(since: int) -> set[str] | None:
+    """The keys that this process saw change since ``number``; None when that is not known any more."""
+    return mirror.changed(since)
 
 
 def mark_stale(schedule_refs: Iterable[str], on: date | None = None) -> None:

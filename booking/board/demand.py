@@ -6,7 +6,6 @@ the budget has for pages. A new process takes its copies of all that before the 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterable, Sequence
@@ -24,7 +23,7 @@ from . import fetching
 from .budget import READING_AHEAD
 from .known import Known
 from .mirror import mirror
-from .readings import Line, Want, Window, windows
+from .readings import Line, Want, Wants, Window, windows
 from .shared import ask
 
 # Who looks at a page is taken to go on looking for so long after its last word.
@@ -51,14 +50,9 @@ class ReadAhead:
     asked: int
 
 
-def group_key(wants: Sequence[Want]) -> str:
-    told = "\n".join(key for want in wants for key in want.keys)
-    return f"board:group:{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}"
-
-
-def watch(group: str, wants: Sequence[Want]) -> None:
+def watch(wants: Wants) -> None:
     """Leave word that somebody looks at these. Cheap enough for every page."""
-    now = time.time()
+    now, group = time.time(), wants.group
     with _lock:
         last = _said.get(group, 0.0)
         if now - last < _WORD_SECONDS:
@@ -155,7 +149,7 @@ def _due(wants: Sequence[Want], older_than: float) -> list[Window]:
     """Windows with a week that was never read, was seen to differ or is older than that; the oldest first."""
     if not wants:
         return []
-    known = Known(wants, time.time())
+    known = Known(Wants(wants), time.time())
     most = fetching.weeks_per_search()
     ages: dict[Window, float] = {}
     for judged in known.judged:

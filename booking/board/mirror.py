@@ -71,15 +71,20 @@ class Mirror:
 
     def has_changed(self, keys: Container[str], since: int) -> bool:
         """Whether any of these may have changed after a number that ``sync`` gave."""
+        found = self.changed(since)
+        return found is None or any(key in keys for key in found)
+
+    def changed(self, since: int) -> set[str] | None:
+        """What changed after a number that ``sync`` gave; None when that is not known any more."""
         with self._lock:
             if since < self._floor or (len(self._recent) == _RECENT and self._recent[0][0] > since):
-                return True
+                return None
+            found = set()
             for number, key in reversed(self._recent):
                 if number <= since:
-                    return False
-                if key in keys:
-                    return True
-            return False
+                    break
+                found.add(key)
+            return found
 
     def readings(self, keys: Iterable[str]) -> dict[str, Reading]:
         return self._copies(keys, self._readings, lambda data: Reading.from_bytes(data) if data else NEVER)

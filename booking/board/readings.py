@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, lru_cache
+from typing import overload
 
 from django.conf import settings
 
@@ -83,6 +84,56 @@ class Want:
     def stale_keys(self) -> list[str]:
         ref = self.line.schedule_ref
         return [stale_key(ref), *(stale_key(ref, week) for week in self.weeks)]
+
+
+@lru_cache(maxsize=20_000)
+def want(
+    schedule_ref: str, zone: str, minutes: int, appointment_type: Coding, first_on: date, last_on: date
+) -> Want:
+    """The one value for all questions that want the same: each holds its keys."""
+    return Want(Line(schedule_ref, zone, minutes, appointment_type), first_on, last_on)
+
+
+class Wants(Sequence[Want]):
+    """All that a page asks of the board. Put together once for as long as it asks the same: for thousands that takes a while."""
+
+    def __init__(self, wants: Iterable[Want]) -> None:
+        self._all = tuple(wants)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @overload
+    def __getitem__(self, index: int) -> Want: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Want]: ...
+
+    def __getitem__(self, index: int | slice) -> Want | Sequence[Want]:
+        return self._all[index]
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        return frozenset(key for want in self._all for key in want.keys)
+
+    @cached_property
+    def stale_keys(self) -> frozenset[str]:
+        return frozenset(key for want in self._all for key in want.stale_keys)
+
+    @cached_property
+    def group(self) -> str:
+        """Names all of them together."""
+        told = "\n".join(key for want in self._all for key in want.keys)
+        return f"board:group:{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}"
+
+    @cached_property
+    def places(self) -> Mapping[str, Sequence[int]]:
+        """Which of them depend on a key."""
+        found: dict[str, list[int]] = {}
+        for place, want in enumerate(self._all):
+            for key in (*want.keys, *want.stale_keys):
+                found.setdefault(key, []).append(place)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ def check_offer(
             if slot.starts_at == choice.starts_at
         ]
     claims = Booking.objects.exclude(pk__in=apart_from).claims(
-        choice.starts_at - LONGEST_DAY, ends_at + LONGEST_DAY, now, clinician.id
+        choice.starts_at - LONGEST_DAY, ends_at + LONGEST_DAY, now, [clinician.id]
     )
     found = find_offers([entry], {schedule.ref: slots}, visit=visit, policy=policy, claims=claims, now=now)
     if found.offers:

@@ -6,6 +6,7 @@ States move by compare-and-set, each move with an append-only event and the acto
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -62,15 +63,15 @@ class BookingQuerySet(models.QuerySet["Booking"]):
         return self.filter(clinician_id=clinician_id, starts_at__lt=ends_at, ends_at__gt=starts_at)
 
     def claims(
-        self, first: datetime, last: datetime, now: datetime, clinician_id: int | None = None
+        self, first: datetime, last: datetime, now: datetime, clinician_ids: Collection[int] | None = None
     ) -> list[Claim]:
-        """What is claimed between two instants, of one clinician or of all."""
+        """What is claimed between two instants, of some clinicians or of all."""
         # No visit is longer than a day, and the start is what the index is on.
         rows = self.claiming(now).filter(
             starts_at__lt=last, starts_at__gt=first - timedelta(days=1), ends_at__gt=first
         )
-        if clinician_id is not None:
-            rows = rows.filter(clinician_id=clinician_id)
+        if clinician_ids is not None:
+            rows = rows.filter(clinician_id__in=clinician_ids)
         names = ("clinician_id", "starts_at", "ends_at", "state", "hold_expires_at")
         return [
             Claim(who, starts_at, ends_at, expires_at if state == BookingState.HELD else None)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import chain
 
 from .clock import LONGEST_DAY, local_day
 from .eligibility import Eligible, Visit, Withheld
@@ -36,9 +37,24 @@ class Claims:
 
     def __init__(self, claims: Iterable[Claim], buffer: timedelta) -> None:
         self._buffer = buffer
-        self._by_clinician: dict[int, list[Claim]] = defaultdict(list)
-        for claim in sorted(claims, key=lambda claim: claim.starts_at):
-            self._by_clinician[claim.clinician_id].append(claim)
+        self._by_clinician: dict[int, tuple[Claim, ...]] = _by_clinician(claims)
+
+    def of(self, clinician_id: int) -> tuple[Claim, ...]:
+        """In the order of their starts."""
+        return self._by_clinician.get(clinician_id, ())
+
+    def of_all(self) -> Iterator[Claim]:
+        return chain.from_iterable(self._by_clinician.values())
+
+    def with_those(self, clinician_ids: Iterable[int], claims: Iterable[Claim]) -> Claims:
+        """The same but for these clinicians, whose claims are ``claims`` now."""
+        changed = Claims((), self._buffer)
+        changed._by_clinician = {
+            **self._by_clinician,
+            **dict.fromkeys(clinician_ids, ()),
+            **_by_clinician(claims),
+        }
+        return changed
 
     def reach(
         self, clinician_id: int, length: timedelta, *, whole_days: bool
@@ -50,7 +66,7 @@ class Claims:
         around = LONGEST_DAY if whole_days else timedelta(0)
         before = max(length + self._buffer, around)
         spans: list[tuple[datetime, datetime]] = []
-        for claim in self._by_clinician.get(clinician_id, ()):
+        for claim in self.of(clinician_id):
             first, last = (
                 claim.starts_at - before,
                 max(claim.ends_at + self._buffer, claim.starts_at + around),
@@ -62,7 +78,7 @@ class Claims:
         return spans
 
     def overlap(self, clinician_id: int, starts_at: datetime, ends_at: datetime) -> bool:
-        mine = self._by_clinician.get(clinician_id)
+        mine = self.of(clinician_id)
         if not mine:
             return False
         last = bisect_right(mine, ends_at + self._buffer, key=lambda claim: claim.starts_at)
@@ -72,9 +88,14 @@ class Claims:
         )
 
     def count_on(self, clinician_id: int, on: date, zone_name: str) -> int:
-        return sum(
-            local_day(claim.starts_at, zone_name) == on for claim in self._by_clinician.get(clinician_id, ())
-        )
+        return sum(local_day(claim.starts_at, zone_name) == on for claim in self.of(clinician_id))
+
+
+def _by_clinician(claims: Iterable[Claim]) -> dict[int, tuple[Claim, ...]]:
+    found: dict[int, list[Claim]] = defaultdict(list)
+    for claim in sorted(claims, key=lambda claim: claim.starts_at):
+        found[claim.clinician_id].append(claim)
+    return {clinician_id: tuple(mine) for clinician_id, mine in found.items()}
 
 
 def last_start(visit: Visit, policy: Policy, now: datetime) -> date:

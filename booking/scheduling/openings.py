@@ -44,6 +44,11 @@ class Opening:
     starts: array[int]
     places: bytes = b""
     place: int = 0
+    _answers: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def remember(self, question: Hashable, work: Callable[[], Answer]) -> Answer:
+        """What was made of these times before, for the same question; else what ``work`` makes of them."""
+        return _remembered(self._answers, question, work)
 
     def schedule(self, index: int) -> Schedule:
         return self.entry.schedules[self.places[index] if self.places else self.place]
@@ -51,6 +56,20 @@ class Opening:
     def between(self, first: int, last: int) -> range:
         """Indices of the starts in a span."""
         return range(bisect_left(self.starts, first), bisect_left(self.starts, last))
+
+    def counts(self, spans: Spans) -> tuple[int, ...]:
+        """How many times each span has."""
+        return self.remember(("counts", spans), lambda: tuple(len(self.between(*span)) for span in spans))
+
+    def first(self, spans: Spans) -> int | None:
+        """The first start in any of these spans, which are in order."""
+        return self.remember(("first", spans), lambda: self._first(spans))
+
+    def _first(self, spans: Spans) -> int | None:
+        for span in spans:
+            if found := self.between(*span):
+                return self.starts[found[0]]
+        return None
 
     def offer(self, index: int, zone: str) -> Offer:
         starts_at = instant(self.starts[index])
@@ -66,6 +85,37 @@ _MOST_ANSWERS = 40
 _ALWAYS: Spans = ((0, 2**32 - 1),)
 
 
+def _remembered(answers: dict[Hashable, Any], question: Hashable, work: Callable[[], Answer]) -> Answer:
+    if question not in answers:
+        # An address can ask for any day; what is kept of that must end somewhere.
+        if len(answers) >= _MOST_ANSWERS:
+            answers.clear()
+        found = answers[question] = work()
+        return found
+    known: Answer = answers[question]
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What the open times of one clinician were worked out of, and they."""
+
+    entry: Eligible
+    free: tuple[Starts | None, ...]
+    claims: tuple[Claim, ...]
+    opening: Opening | None
+
+
+@dataclass(frozen=True, slots=True)
+class _GroundOfAll:
+    """``first`` to ``last`` is what starts had to lie in; ``days`` what licenses were held against."""
+
+    first: int
+    last: int
+    days: tuple[date, date]
+    by_clinician: Mapping[int, _Ground]
+
+
 @dataclass(frozen=True)
 class Openings:
     """``openings`` in the order of the clinicians asked about, those without an open time left out.
@@ -78,6 +128,7 @@ class Openings:
     openings: tuple[Opening, ...]
     zone: str
     until: datetime
+    _ground: _GroundOfAll | None = field(default=None, compare=False, repr=False)
     _answers: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __bool__(self) -> bool:
@@ -102,44 +153,25 @@ class Openings:
 
     def remember(self, question: Hashable, work: Callable[[], Answer]) -> Answer:
         """What was made of these before, for the same question; else what ``work`` makes of them."""
-        if question not in self._answers:
-            # An address can ask for any day; what is kept of that must end somewhere.
-            if len(self._answers) >= _MOST_ANSWERS:
-                self._answers.clear()
-            self._answers[question] = work()
-        found: Answer = self._answers[question]
-        return found
+        return _remembered(self._answers, question, work)
 
     def counts(self, spans: Spans) -> list[int]:
         """How many times each span has."""
         return self.remember(("counts", spans), lambda: self._count(spans))
 
     def _count(self, spans: Spans) -> list[int]:
-        totals = [0] * len(spans)
-        for opening in self.openings:
-            starts = opening.starts
-            at = 0
-            for index, (first, last) in enumerate(spans):
-                at = bisect_left(starts, first, at)
-                end = bisect_left(starts, last, at)
-                totals[index] += end - at
-                at = end
-        return totals
+        if not self.openings:
+            return [0] * len(spans)
+        return list(map(sum, zip(*(opening.counts(spans) for opening in self.openings), strict=True)))
 
     def on(self, spans: Spans) -> list[Opening]:
         """Those with a time in any of these spans, by their first one, then by name."""
         return self.remember(("on", spans), lambda: self._on(spans))
 
     def _on(self, spans: Spans) -> list[Opening]:
-        firsts = []
-        for rank, opening in enumerate(self._by_name):
-            starts = opening.starts
-            for first, last in spans:
-                at = bisect_left(starts, first)
-                if at < len(starts) and starts[at] < last:
-                    firsts.append((starts[at], rank))
-                    break
-        return [self._by_name[rank] for _, rank in sorted(firsts)]
+        firsts = (opening.first(spans) for opening in self._by_name)
+        ranked = sorted((first, rank) for rank, first in enumerate(firsts) if first is not None)
+        return [self._by_name[rank] for _, rank in ranked]
 
     def offers(self) -> tuple[Offer, ...]:
         """Every one, in order of start, then clinician."""
@@ -236,44 +268,82 @@ def open_times(
     *,
     visit: Visit,
     policy: Policy,
-    claims: Iterable[Claim],
+    claims: Iterable[Claim] | Claims,
     now: datetime,
     within: tuple[int, int] | None = None,
+    before: Openings | None = None,
 ) -> Openings:
     """The same offers as ``availability.find_offers``, out of free starts (sorted seconds) by schedule reference.
 
-    ``within`` leaves out starts before its first second and from its last on.
+    ``within`` leaves out starts before its first second and from its last on. ``before`` is what was found earlier for
+    the same visit under the same policy: of whom nothing has changed since, the times are not worked out anew.
     """
-    taken = Claims(claims, policy.buffer)
+    taken = claims if isinstance(claims, Claims) else Claims(claims, policy.buffer)
     first = max(_seconds(now + policy.lead), int(now.timestamp()) + 1)
     last_on = last_start(visit, policy, now)
     last = int(day_bounds(last_on, visit.zone)[1].timestamp())
     if within is not None:
         first, last = max(first, within[0]), min(last, within[1])
     days = local_day(now, visit.zone), local_day(instant(last), visit.zone) + timedelta(days=2)
-    openings: list[Opening] = []
+    known: Mapping[int, _Ground] = {}
+    if before is not None and (ground := before._ground) and (ground.last, ground.days) == (last, days):
+        known = ground.by_clinician if ground.first <= first else {}
+    found: dict[int, _Ground] = {}
     for entry in eligible:
-        doubtful = _doubtful(entry, taken, policy, days)
-        found: list[tuple[int, array[int]]] = []
-        for place, schedule in enumerate(entry.schedules):
-            free = starts.get(schedule.ref)
-            if not free:
-                continue
-            kept = array("I")
-            at, end = bisect_left(free, first), bisect_left(free, last)
-            for begins, ends in doubtful:
-                plain, at = at, bisect_left(free, begins, at, end)
-                kept.extend(free[plain:at])
-                weighed, at = at, bisect_left(free, ends, at, end)
-                kept.extend(_weighed(entry, schedule, free[weighed:at], visit, policy, taken, now))
-            kept.extend(free[at:end])
-            if kept:
-                found.append((place, kept))
-        if found:
-            openings.append(_opening(entry, found))
-    earliest = min((opening.starts[0] for opening in openings), default=None)
+        clinician_id = entry.clinician.id
+        free = tuple([starts.get(schedule.ref) for schedule in entry.schedules])
+        mine = taken.of(clinician_id)
+        was = known.get(clinician_id)
+        if was is not None and _still_stands(was, entry, free, mine, first):
+            found[clinician_id] = was
+        else:
+            opening = _open(
+                entry, free, first, last, _doubtful(entry, taken, policy, days), visit, policy, taken, now
+            )
+            found[clinician_id] = _Ground(entry, free, mine, opening)
+    openings = tuple([each.opening for each in found.values() if each.opening is not None])
+    earliest = min([opening.starts[0] for opening in openings], default=None)
     until = datetime.max.replace(tzinfo=UTC) if earliest is None else instant(earliest) - policy.lead
-    return Openings(tuple(openings), visit.zone, until)
+    return Openings(openings, visit.zone, until, _GroundOfAll(first, last, days, found))
+
+
+def _still_stands(
+    was: _Ground, entry: Eligible, free: tuple[Starts | None, ...], claims: tuple[Claim, ...], first: int
+) -> bool:
+    return (
+        was.entry is entry
+        and was.claims == claims
+        and was.free == free
+        and (was.opening is None or was.opening.starts[0] >= first)
+    )
+
+
+def _open(
+    entry: Eligible,
+    free: tuple[Starts | None, ...],
+    first: int,
+    last: int,
+    doubtful: Spans,
+    visit: Visit,
+    policy: Policy,
+    claims: Claims,
+    now: datetime,
+) -> Opening | None:
+    found: list[tuple[int, array[int]]] = []
+    for place, (schedule, starts) in enumerate(zip(entry.schedules, free, strict=True)):
+        if not starts:
+            continue
+        kept = array("I")
+        at, end = bisect_left(starts, first), bisect_left(starts, last)
+        for begins, ends in doubtful:
+            plain, at = at, bisect_left(starts, begins, at, end)
+            kept.extend(starts[plain:at])
+            weighed, at = at, bisect_left(starts, ends, at, end)
+            kept.extend(_weighed(entry, schedule, starts[weighed:at], visit, policy, claims, now))
+        kept.extend(starts[at:end])
+        if kept:
+            found.append((place, kept))
+    return _opening(entry, found) if found else None
 
 
 def _doubtful(entry: Eligible, claims: Claims, policy: Policy, days: tuple[date, date]) -> Spans:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlencode
 
+from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from booking.flows.clinic_rules import ClinicianCard
@@ -169,7 +170,7 @@ class GridPresenter:
             day_heading=self._heading(),
             soonest=() if has_alternatives else tuple(self._tile(offer) for offer in self._soonest()),
             days=tuple(self._tab(day) for day in block.days),
-            clinicians=tuple(self._clinician(opening) for opening in self.shown),
+            clinicians=tuple(map(self._clinician_html, self.shown)),
             is_week=self.is_week,
             earlier_days_url=self._day_url(block.first_on - timedelta(days=1)) if block.number else "",
             later_days_url="" if block.is_last else self._day_url(block.last_on + timedelta(days=1)),
@@ -284,6 +285,17 @@ class GridPresenter:
         count = min(CLINICIANS_PER_PAGE, len(self.people) - first)
         url = self.filters.url(self.path, day=self.day.isoformat(), page=page if page > 1 else "")
         return FilterChoice(f"Show the {which} {plural(count, 'clinician')}", url, is_on=False)
+
+    def _clinician_html(self, opening: Opening) -> SafeString:
+        """Rendered once for as long as this clinician's times stay as they are, whatever becomes of others'."""
+        days = tuple(map(bool, self.counts.values())) if self.is_week else ()
+        question = ("html", self.filters.modality, self.filters.part, self.shown_spans, self.zone_words, days)
+
+        def html() -> SafeString:
+            context = {"clinician": self._clinician(opening), "is_week": self.is_week}
+            return render_to_string("booking/_clinician_times.html", context)
+
+        return opening.remember(question, html)
 
     def _clinician(self, opening: Opening) -> ClinicianTimes:
         clinician = opening.entry.clinician

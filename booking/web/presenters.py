@@ -151,13 +151,13 @@ class GridFilters:
 
 @dataclass(frozen=True, slots=True)
 class GridBody:
-    """The times themselves, of one day or one week, with the days around them."""
+    """The times themselves, of one day or one week, with the days around them; ``clinicians`` are finished HTML."""
 
     zone_words: str
     day_heading: str
     soonest: tuple[TimeChoice, ...]
     days: tuple[DayTab, ...]
-    clinicians: tuple[ClinicianTimes, ...]
+    clinicians: tuple[SafeString, ...]
     is_week: bool
     earlier_days_url: str = ""
     later_days_url: str = ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
+from array import array
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +13,7 @@ import pytest
 
 from booking import board, ehr
 from booking.board import Line, Want, fetching
+from booking.board.known import Known
 from booking.board.readings import Reading, monday_of, week_of
 from booking.board.shared import ask
 from booking.scheduling.openings import instant
@@ -51,7 +54,7 @@ def searches(portal_ehr):
 
 
 def read(wants, seconds: float = 5.0) -> board.BoardView:
-    return board.read(wants, deadline_seconds=seconds)
+    return board.read(board.Wants(wants), deadline_seconds=seconds)
 
 
 def make_old(wants, seconds: float) -> None:
@@ -308,3 +311,31 @@ def test_nothing_wanted_is_nothing_read(portal_ehr):
     assert replace(read([]), number=0, made_at=0.0) == board.BoardView(
         {}, None, 0, 0, is_stale=False, until=float("inf")
     )
+
+
+def test_what_is_seen_anew_from_an_earlier_view_is_what_is_seen_afresh(settings):
+    settings.GRID_FRESH_SECONDS, settings.GRID_KEEP_SECONDS = 60, 600
+    draw, wants = random.Random(3), board.Wants(want(f"Schedule/{n}", weeks=2) for n in range(6))
+    seen, began = set(), time.time()
+    known = Known(wants, began)
+    for step in range(120):
+        one, now = draw.choice(wants), began + 5 * step
+        match draw.choice(["read", "read", "failed", "marked", "nothing"]):
+            case "read":
+                starts = array("I", sorted(draw.sample(range(1_800_000_000, 1_800_009_000, 900), 3)))
+                made = Reading(now - draw.choice([0, 30, 300, 900]), 0.0, starts)
+                ask(
+                    lambda store, one=one, made=made: store.put({draw.choice(one.keys): made.to_bytes()}, 900)
+                )
+            case "failed":
+                failed = Reading(now - 100, now, array("I", [1_800_000_000]))
+                ask(lambda store, one=one, failed=failed: store.put({one.keys[0]: failed.to_bytes()}, 900))
+            case "marked":
+                board.mark_stale([one.line.schedule_ref], one.first_on if step % 2 else None)
+        known = Known(wants, now, known)
+        afresh = Known(wants, now)
+        assert known.view() == afresh.view()
+        assert [known.unsettled(), known.aged()] == [afresh.unsettled(), afresh.aged()]
+        seen.add(counts(known.view()))
+    # It was not the same thing over and over.
+    assert len(seen) > 10

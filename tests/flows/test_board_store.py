@@ -174,12 +174,12 @@ def test_a_new_process_has_what_people_look_at_before_they_ask_it(own_redis):
     seen, unseen = (want(ref, weeks=2) for ref in ("Schedule/seen", "Schedule/unseen"))
     entries = {key: Reading(time.time()).to_bytes() for each in (seen, unseen) for key in each.keys}
     ask(lambda store: store.put(entries, 60))
-    board.watch(board.group_key([seen]), [seen])
+    board.watch(board.Wants([seen]))
 
     def fetched(wanted: Want) -> int:
         """How many times Redis is asked for entries to show these."""
         before = mgets(own_redis)
-        assert board.read([wanted], deadline_seconds=0).pending == 0
+        assert board.read(board.Wants([wanted]), deadline_seconds=0).pending == 0
         return mgets(own_redis) - before
 
     board.forget()

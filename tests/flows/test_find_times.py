@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Event
 
 import pytest
 
@@ -17,7 +20,7 @@ from booking.scheduling.terms import Modality
 from tests import factories
 
 from .conftest import make_clinic
-from .test_board import eventually
+from .test_board import eventually, make_old
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +82,32 @@ def test_what_becomes_of_others_bookings_costs_no_new_work(clinic, clock):
         False,
         False,
     )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_one_looks_anew_others_are_shown_what_is_still_good(clinic, clock, monkeypatch):
+    before, looking, go_on = find(clinic, clock).openings, Event(), Event()
+    looks = times._look_anew
+
+    def look(*asked):
+        looking.set()
+        assert go_on.wait(10)
+        return looks(*asked)
+
+    monkeypatch.setattr(times, "VIEW_SECONDS", 0.0)
+    monkeypatch.setattr(times, "_look_anew", look)
+    visit, stands, now = clinic.visit(), standing(), clock()
+    with ThreadPoolExecutor(1) as pool:
+        (kept,) = times._kept.values()
+        make_old(kept.scope.wants, 1)
+        first = pool.submit(times.find_times, visit, block_number=0, now=now, stands=stands)
+        assert looking.wait(10)
+        began = time.monotonic()
+        shown = times.find_times(visit, block_number=0, now=now, stands=stands)
+        waited = time.monotonic() - began
+        go_on.set()
+        assert first.result(10).openings == before
+    assert (shown.openings is before, waited < 2) == (True, True)
 
 
 @pytest.mark.parametrize(("ahead", "number"), [(-3, 0), (0, 0), (6, 0), (7, 1), (13, 1), (14, 2)])

@@ -17,7 +17,7 @@ from .test_board import counts, eventually, make_old, read, searches, want, want
 
 
 def watch(wants) -> None:  # noqa: F811
-    board.watch(board.group_key(wants), wants)
+    board.watch(board.Wants(wants))
 
 
 def test_what_is_watched_is_read_again_half_way_to_being_old(wants, searches, settings):  # noqa: F811
@@ -96,7 +96,7 @@ def test_the_coming_days_of_a_clinic_are_those_its_pages_show(clinic, clock, set
     settings.GRID_DEADLINE_SECONDS = 8.0
     lines = {each.line.key for each in find_times._coming_wants(clock())}
     found = find_times.find_times(clinic.visit(), block_number=0, now=clock(), stands=standing())
-    shown = {each.line.key for kept in find_times._kept.values() for each in kept.wants}
+    shown = {each.line.key for kept in find_times._kept.values() for each in kept.scope.wants}
     assert (bool(found.offers), shown <= lines, len(lines)) == (True, True, 6)
 
 

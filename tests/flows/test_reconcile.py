@@ -79,7 +79,7 @@ def test_the_time_stays_claimed_while_staff_look_into_it(clinic, visitor, clock)
     Booking.objects.update(state="needs_staff")
     day = timedelta(days=1)
     claims = Booking.objects.claims(
-        waiting.starts_at - day, waiting.ends_at + day, clock.tick(7200), clinic.clinician.pk
+        waiting.starts_at - day, waiting.ends_at + day, clock.tick(7200), [clinic.clinician.pk]
     )
     assert [(claim.starts_at, claim.ends_at) for claim in claims] == [(waiting.starts_at, waiting.ends_at)]
 

@@ -72,7 +72,7 @@ def week(schedule: Any, at: datetime) -> Want:
 
 def shown(*wants: Want) -> list[int]:
     """Free starts on the board, in epoch seconds."""
-    view = board.read(wants, deadline_seconds=5.0)
+    view = board.read(board.Wants(wants), deadline_seconds=5.0)
     assert not view.pending
     return sorted(start for starts in view.starts.values() for start in starts)
 

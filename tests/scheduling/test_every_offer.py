@@ -5,6 +5,7 @@ The rules are told again here in the plainest way, from the bare data, sharing n
 
 from __future__ import annotations
 
+import operator
 from array import array
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings, target
 from hypothesis import strategies as st
 
-from booking.scheduling.availability import Policy, find_offers
+from booking.scheduling.availability import Claims, Policy, find_offers
 from booking.scheduling.clock import PARTS_OF_DAY
 from booking.scheduling.eligibility import Visit, Withheld, specialties_open, weigh
 from booking.scheduling.index import ClinicianIndex
@@ -365,6 +366,45 @@ def test_times_kept_as_numbers_are_the_same_offers(world, count):
         )
         late = {**asked, "now": found.until + timedelta(seconds=1)}
         assert offers[0] not in open_times(eligible, starts, **late).offers()
+
+
+@settings(max_examples=300, deadline=None)
+@given(worlds(are_people_alike=True), st.data())
+def test_times_worked_out_from_earlier_ones_are_those_worked_out_anew(world, data):
+    people, visit, slots, claims, policy, now = world
+    eligible = weigh(people, visit).eligible
+    starts = {
+        schedule.ref: array("I", sorted(int(slot.starts_at.timestamp()) for slot in slots[schedule.ref]))
+        for entry in eligible
+        for schedule in entry.schedules
+    }
+    taken = Claims(claims, policy.buffer)
+    before = None
+    for _ in range(4):
+        asked = {"visit": visit, "policy": policy, "now": now}
+        found = open_times(eligible, dict(starts), claims=taken, before=before, **asked)
+        anew = open_times(eligible, dict(starts), claims=claims, **asked)
+        assert (found, found.offers()) == (anew, anew.offers())
+        unmoved = open_times(eligible, dict(starts), claims=taken, before=found, **asked)
+        assert all(map(operator.is_, unmoved.openings, found.openings))
+        before = found
+        ref = data.draw(st.sampled_from(sorted(starts) or [""]))
+        match data.draw(st.sampled_from(["taken", "given back", "claimed", "unclaimed", "later"])):
+            case "taken" if starts:
+                starts[ref] = starts[ref][data.draw(st.integers(0, 2)) :]
+            case "given back" if starts and starts[ref]:
+                starts[ref] = array("I", [starts[ref][0] - 900 * data.draw(st.integers(1, 8)), *starts[ref]])
+            case "claimed" if starts and starts[ref]:
+                begins = datetime.fromtimestamp(starts[ref][-1], UTC)
+                whose = int(ref.removeprefix("Schedule/")) // 10
+                claims = [*claims, Claim(whose, begins, begins + QUARTER)]
+                taken = taken.with_those([whose], [each for each in claims if each.clinician_id == whose])
+            case "unclaimed" if claims:
+                gone, *claims = claims
+                whose = gone.clinician_id
+                taken = taken.with_those([whose], [each for each in claims if each.clinician_id == whose])
+            case _:
+                now += data.draw(st.integers(1, 100)) * QUARTER
 
 
 @settings(max_examples=300, deadline=None)
