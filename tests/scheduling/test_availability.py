@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from datetime import date, timedelta
 
 import pytest
@@ -299,6 +300,16 @@ def test_offers_are_grouped_by_the_days_of_a_zone():
     pacific, eastern = (by_local_day(found.offers, zone) for zone in (PACIFIC, EASTERN))
     assert {day: len(offers) for day, offers in pacific.items()} == {JUNE_10: 1, JUNE_11: 1}
     assert {day: len(offers) for day, offers in eastern.items()} == {JUNE_11: 2}
+
+
+def test_a_time_the_horizon_has_reached_since_is_open_though_nothing_else_changed():
+    person = clinician(1)
+    free = {person.schedules[0].ref: array("I", [int(utc("2026-06-12 16:00").timestamp())])}
+    asked = {"visit": visit(), "policy": Policy(horizon_days=1), "claims": ()}
+    eligible = weigh([person], visit()).eligible
+    before = open_times(eligible, free, now=utc("2026-06-10 16:00"), **asked)
+    after = open_times(eligible, free, now=utc("2026-06-11 16:00"), before=before, **asked)
+    assert (len(before.offers()), len(after.offers())) == (0, 1)
 
 
 def near(*texts: str, wanted: str = MORNING, **more) -> list[tuple[str, int]]:
