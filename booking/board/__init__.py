@@ -61,10 +61,11 @@ def read(wants: Wants, *, deadline_seconds: float, before: BoardView | None = No
             for each in lacking
             for window in windows(each.want.line, known.lacks(each), most, known.now)
         ]
-        wait(fetching.submit(asked, ends=ends), timeout=max(0.0, ends - time.monotonic()))
+        fetches = wait(fetching.submit(asked, ends=ends), timeout=max(0.0, ends - time.monotonic())).done
         known = Known(wants, time.time(), known)
-        # Another process may be fetching the same windows: its answer is as good as ours.
-        while time.monotonic() < ends and known.unsettled():
+        # Another process is fetching some of these: its answer is as good as ours.
+        is_elsewhere = any(each.exception() is None and each.result() for each in fetches)
+        while is_elsewhere and time.monotonic() < ends and known.unsettled():
             time.sleep(0.05)
             known = Known(wants, time.time(), known)
     _refresh_aged(known)

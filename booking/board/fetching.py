@@ -38,7 +38,7 @@ def _readers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(settings.GRID_PARALLEL_READS, thread_name_prefix="board")
 
 
-_under_way: dict[str, Future[None]] = {}
+_under_way: dict[str, Future[bool]] = {}
 _lock = Lock()
 
 
@@ -55,13 +55,14 @@ def schedules_per_search() -> int:
     return ehr.slot_search().schedules
 
 
-def submit(windows: Iterable[Window], *, ends: float, share: float = 1.0) -> list[Future[None]]:
+def submit(windows: Iterable[Window], *, ends: float, share: float = 1.0) -> list[Future[bool]]:
     """Begin to fetch windows, many schedules in one search where the EHR permits; those under way already are joined.
 
-    ``ends`` (monotonic) is until when room in the budget is waited for.
+    ``ends`` (monotonic) is until when room in the budget is waited for. A result says whether another process is at some
+    of it, so that more may yet come in.
     """
     together: dict[object, list[Window]] = defaultdict(list)
-    futures: dict[int, Future[None]] = {}
+    futures: dict[int, Future[bool]] = {}
     with _lock:
         for window in windows:
             known = _under_way.get(_claim_key(window))
@@ -83,8 +84,8 @@ def submit(windows: Iterable[Window], *, ends: float, share: float = 1.0) -> lis
     return list(futures.values())
 
 
-def _done(batch: Sequence[Window]) -> Callable[[Future[None]], None]:
-    def forget(_future: Future[None]) -> None:
+def _done(batch: Sequence[Window]) -> Callable[[Future[bool]], None]:
+    def forget(_future: Future[bool]) -> None:
         # Runs at once, in this thread, when the work is over already: hence no lock.
         for window in batch:
             _under_way.pop(_claim_key(window), None)
@@ -96,16 +97,16 @@ def _claim_key(window: Window) -> str:
     return f"{window.line.key}:{window.first_week}:reading"
 
 
-def _fetch(batch: Sequence[Window], ends: float, share: float) -> None:
+def _fetch(batch: Sequence[Window], ends: float, share: float) -> bool:
     if is_away():
-        return
+        return False
     claims, by = [_claim_key(window) for window in batch], uuid4().hex
     # As long as the wait for room in the budget and then the EHR may take.
     seconds = max(0.0, ends - time.monotonic()) + settings.EHR_TOTAL_SECONDS + 1
     granted = ask(lambda store: store.claim(claims, seconds, by))
     mine = [window for window, is_mine in zip(batch, granted, strict=True) if is_mine]
     if not mine:
-        return
+        return True
     try:
         # Whoever had the claim before may have read them, after they were found to be due and before this claim.
         mirror.sync()
@@ -118,6 +119,7 @@ def _fetch(batch: Sequence[Window], ends: float, share: float) -> None:
                     _read(due)
     finally:
         ask(lambda store: store.release([_claim_key(window) for window in mine], by))
+    return len(mine) < len(batch)
 
 
 def _read(windows: Sequence[Window]) -> None:

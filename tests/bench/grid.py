@@ -72,11 +72,13 @@ def slots_in(body: bytes, schedules: Mapping[int, int]) -> list[tuple[int, int]]
 @dataclass(frozen=True)
 class Shown:
     """What pages showed, against the oracle. ``complete`` clinicians have all they should; ``missing`` is the share of
-    a full page's clinicians that are not among them."""
+    a full page's clinicians that are not among them. ``is_waiting``: times of somebody, on whichever page, are still
+    being looked up."""
 
     answer: Answer
     complete: frozenset[int]
     missing: float
+    is_waiting: bool
 
 
 def compare(
@@ -100,7 +102,8 @@ def compare(
         == oracle.answer([each], wanted)
     )
     full = min(PAGE_OF if VIEW == "week" else size, size)
-    return Shown(answer, complete, 1 - min(len(complete), full) / full)
+    is_waiting = any(b">Checking " in plain(body) for body in bodies)
+    return Shown(answer, complete, 1 - min(len(complete), full) / full, is_waiting)
 
 
 def require_page(shown: Shown, who: str) -> None:

@@ -89,7 +89,8 @@ class Scene:
         ends, waiting = time.monotonic() + seconds, dict(weeks)
         while True:
             for days, paths in list(waiting.items()):
-                if not self.shown(browser.pages(paths), days).missing:
+                shown = self.shown(browser.pages(paths), days)
+                if not shown.missing and not shown.is_waiting:
                     del waiting[days]
             if not waiting:
                 break

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from booking import board, ehr
-from booking.board import Line, Want, fetching
+from booking.board import Line, Want, budget, fetching
 from booking.board.known import Known
 from booking.board.readings import Reading, monday_of, week_of
 from booking.board.shared import ask
@@ -217,6 +217,15 @@ def test_what_is_not_in_by_the_deadline_is_pending_and_comes_later(portal_ehr, w
     eventually(lambda: not fetching._under_way)
     view = read(wants, seconds=1.0)
     assert (counts(view), len(view.starts), searches()) == ((0, 0, False), 3, 3)
+
+
+def test_a_page_does_not_wait_for_what_there_is_no_room_to_ask(wants, searches, settings):
+    settings.EHR_CALLS_PER_MINUTE = 1
+    budget.note()
+    began = time.monotonic()
+    view = read(wants, seconds=5.0)
+    took = time.monotonic() - began
+    assert (view.pending, searches(), took < 2) == (3, 0, True), took
 
 
 def test_old_times_are_shown_at_once_and_read_again_meanwhile(portal_ehr, wants, searches):
