@@ -21,7 +21,7 @@ from . import demand, fetching, shared
 from .demand import ReadAhead, copy_watched, read_ahead, watch
 from .known import BoardView, Known
 from .mirror import mirror
-from .readings import Line, Want, Wants, instant_to_bytes, stale_key, want, week_of, windows
+from .readings import Line, Want, Wants, instant_to_bytes, stale_key, wanted, week_of, windows
 from .shared import ask
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
     "note_claims",
     "read",
     "read_ahead",
-    "want",
+    "wanted",
     "watch",
 ]
 

@@ -23,7 +23,7 @@ from . import fetching
 from .budget import READING_AHEAD
 from .known import Known
 from .mirror import mirror
-from .readings import Line, Want, Wants, Window, windows
+from .readings import Want, Wants, Window, wanted, windows
 from .shared import ask
 
 # Who looks at a page is taken to go on looking for so long after its last word.
@@ -82,8 +82,8 @@ def _packed(want: Want) -> list[object]:
 def _unpacked(data: bytes) -> list[Want]:
     found = []
     for ref, zone, minutes, system, code, first_on, last_on in json.loads(data):
-        line = Line(ref, zone, minutes, Coding(system, code))
-        found.append(Want(line, date.fromordinal(first_on), date.fromordinal(last_on)))
+        days = date.fromordinal(first_on), date.fromordinal(last_on)
+        found.append(wanted(ref, zone, minutes, Coding(system, code), *days))
     return found
 
 

@@ -87,7 +87,7 @@ class Want:
 
 
 @lru_cache(maxsize=20_000)
-def want(
+def wanted(
     schedule_ref: str, zone: str, minutes: int, appointment_type: Coding, first_on: date, last_on: date
 ) -> Want:
     """The one value for all questions that want the same: each holds its keys."""

@@ -368,7 +368,7 @@ def _wants(
     for entry in eligible:
         for schedule in entry.schedules:
             zone = schedule.zone
-            yield board.want(schedule.ref, zone, entry.minutes, appointment_type, *spans[zone])
+            yield board.wanted(schedule.ref, zone, entry.minutes, appointment_type, *spans[zone])
 
 
 def read_ahead(now: datetime) -> board.ReadAhead | None:
