@@ -11,9 +11,10 @@ their age, ``fetching`` asks the EHR within ``budget``, and ``demand`` reads ahe
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterable
-from concurrent.futures import wait
+from collections.abc import Container, Iterable, Sequence
+from concurrent.futures import Future, wait
 from datetime import date
+from threading import BoundedSemaphore
 
 from django.conf import settings
 
@@ -45,6 +46,10 @@ __all__ = [
 
 # How many windows a page may send for, of those that are merely old, beside the ones it lacks.
 OLD_AT_ONCE = 16
+# So many pages of a process wait for the EHR at once, of the eight that it works at (docker-compose.yml). Whoever comes then is
+# shown what there is, and the rest from the browser's next look; else a hundred at one cold grid would stand in line.
+MOST_WAITING = 4
+_waiting = BoundedSemaphore(MOST_WAITING)
 
 
 def read(wants: Wants, *, deadline_seconds: float, before: BoardView | None = None) -> BoardView:
@@ -61,15 +66,26 @@ def read(wants: Wants, *, deadline_seconds: float, before: BoardView | None = No
             for each in lacking
             for window in windows(each.want.line, known.lacks(each), most, known.now)
         ]
-        fetches = wait(fetching.submit(asked, ends=ends), timeout=max(0.0, ends - time.monotonic())).done
-        known = Known(wants, time.time(), known)
-        # Another process is fetching some of these: its answer is as good as ours.
-        is_elsewhere = any(each.exception() is None and each.result() for each in fetches)
-        while is_elsewhere and time.monotonic() < ends and known.unsettled():
-            time.sleep(0.05)
-            known = Known(wants, time.time(), known)
+        fetches = fetching.submit(asked, ends=ends)
+        if _waiting.acquire(blocking=False):
+            try:
+                known = _waited(wants, known, fetches, ends)
+            finally:
+                _waiting.release()
     _refresh_aged(known)
     return known.view()
+
+
+def _waited(wants: Wants, known: Known, fetches: Sequence[Future[bool]], ends: float) -> Known:
+    """What is known when the fetches are through, or at ``ends``."""
+    done = wait(fetches, timeout=max(0.0, ends - time.monotonic())).done
+    known = Known(wants, time.time(), known)
+    # Another process is fetching some of these: its answer is as good as ours.
+    is_elsewhere = any(each.exception() is None and each.result() for each in done)
+    while is_elsewhere and time.monotonic() < ends and known.unsettled():
+        time.sleep(0.05)
+        known = Known(wants, time.time(), known)
+    return known
 
 
 def _refresh_aged(known: Known) -> None:

@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from array import array
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -98,19 +99,34 @@ def test_what_was_read_a_moment_ago_is_not_read_again(wants, searches):
     assert (searches(), views[0].starts, views[1].read_at) == (3, views[1].starts, views[2].read_at)
 
 
-def test_many_readers_at_once_make_one_search_of_each_schedule(portal_ehr, wants, searches):
-    portal_ehr.faults("slow", type="Slot", delay_seconds=0.3, times=None)
-    views, start = [], threading.Barrier(16)
+def read_at_once(wants, readers: int) -> list[tuple[board.BoardView, float]]:
+    """What each was shown, and after how many seconds."""
+    start = threading.Barrier(readers)
 
-    def work() -> None:
+    def work(_number: int) -> tuple[board.BoardView, float]:
         start.wait()
-        views.append(read(wants))
+        began = time.monotonic()
+        return read(wants), time.monotonic() - began
 
-    readers = [threading.Thread(target=work) for _ in range(16)]
-    for reader in readers:
-        reader.start()
-    for reader in readers:
-        reader.join()
+    with ThreadPoolExecutor(readers) as pool:
+        return list(pool.map(work, range(readers)))
+
+
+@pytest.mark.parametrize("most", [pytest.param(2, id="two-wait"), pytest.param(16, id="control-all-wait")])
+def test_only_some_pages_wait_and_the_others_are_shown_what_there_is(portal_ehr, wants, monkeypatch, most):
+    monkeypatch.setattr(board, "_waiting", threading.BoundedSemaphore(most))
+    portal_ehr.faults("slow", type="Slot", delay_seconds=1.5, times=None)
+    looks = read_at_once(wants, 8)
+    at_once = [view.pending for view, took in looks if took < 1]
+    assert at_once == [3] * (8 - most if most < 8 else 0)
+    assert [counts(view) for view, took in looks if took >= 1] == [(0, 0, False)] * min(most, 8)
+    assert counts(read(wants)) == (0, 0, False)
+
+
+def test_many_readers_at_once_make_one_search_of_each_schedule(portal_ehr, wants, searches, monkeypatch):
+    monkeypatch.setattr(board, "_waiting", threading.BoundedSemaphore(16))
+    portal_ehr.faults("slow", type="Slot", delay_seconds=0.3, times=None)
+    views = [view for view, _ in read_at_once(wants, 16)]
     assert (len(views), searches()) == (16, 3)
     assert {counts(view) for view in views} == {(0, 0, False)}
     assert all(view.starts == views[0].starts for view in views)
