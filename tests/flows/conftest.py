@@ -11,7 +11,7 @@ import pytest
 from django.core.cache import cache
 
 from booking import board, ehr
-from booking.flows import confirm_booking, find_times, hold_slot
+from booking.flows import confirm_booking, hold_slot, kept_times
 from booking.flows.hold_slot import Choice
 from booking.models import Booking, ClinicianRecord, LocationRecord, ScheduleRecord, VisitReasonRecord
 from booking.models.bookings import Visitor
@@ -136,7 +136,7 @@ def forget_everything() -> None:
     """As a portal that has just begun."""
     cache.clear()
     board.forget()
-    find_times.forget()
+    kept_times.forget()
 
 
 _directories: dict[str, Directory] = {}

@@ -9,7 +9,7 @@ from threading import Event
 
 import pytest
 
-from booking.flows import clinic_rules, hold_slot
+from booking.flows import clinic_rules, hold_slot, kept_times
 from booking.flows import find_times as times
 from booking.flows.hold_slot import Choice
 from booking.models import ClinicianRecord, ScheduleRecord, standing
@@ -87,18 +87,18 @@ def test_what_becomes_of_others_bookings_costs_no_new_work(clinic, clock):
 @pytest.mark.django_db(transaction=True)
 def test_while_one_looks_anew_others_are_shown_what_is_still_good(clinic, clock, monkeypatch):
     before, looking, go_on = find(clinic, clock).openings, Event(), Event()
-    looks = times._look_anew
+    looks = kept_times._look_anew
 
     def look(*asked):
         looking.set()
         assert go_on.wait(10)
         return looks(*asked)
 
-    monkeypatch.setattr(times, "VIEW_SECONDS", 0.0)
-    monkeypatch.setattr(times, "_look_anew", look)
+    monkeypatch.setattr(kept_times, "VIEW_SECONDS", 0.0)
+    monkeypatch.setattr(kept_times, "_look_anew", look)
     visit, stands, now = clinic.visit(), standing(), clock()
     with ThreadPoolExecutor(1) as pool:
-        (kept,) = times._kept.values()
+        (kept,) = kept_times._kept.values()
         make_old(kept.scope.wants, 1)
         first = pool.submit(times.find_times, visit, block_number=0, now=now, stands=stands)
         assert looking.wait(10)
@@ -177,7 +177,7 @@ def test_an_ehr_that_is_away_is_told_when_nothing_is_known(clinic, clock):
 def test_an_ehr_that_goes_away_leaves_the_times_known_and_says_so(clinic, clock, settings):
     fresh = find(clinic, clock)
     settings.GRID_FRESH_SECONDS = 0
-    times.forget()
+    kept_times.forget()
     clinic.sandbox.faults("403-html", type="Slot", times=None)
     find(clinic, clock)
     eventually(lambda: find(clinic, clock).is_stale)

@@ -10,7 +10,7 @@ import pytest
 from booking import board, ehr
 from booking.board import budget, demand
 from booking.board.shared import ask
-from booking.flows import find_times
+from booking.flows import find_times, kept_times
 from booking.models import standing
 
 from .test_board import counts, eventually, make_old, read, searches, want, wants  # noqa: F401
@@ -96,7 +96,7 @@ def test_the_coming_days_of_a_clinic_are_those_its_pages_show(clinic, clock, set
     settings.GRID_DEADLINE_SECONDS = 8.0
     lines = {each.line.key for each in find_times._coming_wants(clock())}
     found = find_times.find_times(clinic.visit(), block_number=0, now=clock(), stands=standing())
-    shown = {each.line.key for kept in find_times._kept.values() for each in kept.scope.wants}
+    shown = {each.line.key for kept in kept_times._kept.values() for each in kept.scope.wants}
     assert (bool(found.offers), shown <= lines, len(lines)) == (True, True, 6)
 
 

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from booking import board, ehr
 from booking.board.readings import Reading, monday_of, week_of
 from booking.board.shared import ask
-from booking.flows import clinic_rules, find_times
+from booking.flows import clinic_rules, kept_times
 from booking.models import Booking, BookingEvent, ClinicianRecord, ScheduleRecord
 from booking.scheduling.clock import day_bounds, local_day
 from booking.scheduling.lifecycle import BookingState
@@ -91,7 +91,7 @@ def make_grid(settings, redis_server: Redis):
         for number in range(clinicians):
             factories.clinician(name=f"Clinician {number:02}", schedules=[(f"Schedule/grid-{number}", place)])
         board.forget()
-        find_times.forget()
+        kept_times.forget()
         monday = monday_of(week_of(datetime.now(UTC).date()) + 1)
         fill_board(range(week_of(monday) - 2, week_of(monday) + 6))
         answers = Draft(
@@ -102,7 +102,7 @@ def make_grid(settings, redis_server: Redis):
     yield make
     settings.REDIS_URL = ""
     board.forget()
-    find_times.forget()
+    kept_times.forget()
 
 
 @pytest.mark.parametrize("clinicians", [1, 45])
@@ -116,7 +116,7 @@ def test_a_page_takes_few_queries_and_no_call_whatever_the_number_of_clinicians(
             assert response.status_code == 200
             counted.append(len(queries))
         board.forget()
-        find_times.forget()
+        kept_times.forget()
     # The session, what stands, and, when it is cold, what is claimed.
     assert (counted, calls) == ([3, 2, 3, 2], [])
 
@@ -171,7 +171,7 @@ def test_what_has_not_changed_is_not_sent_again(make_grid, calls):
     assert grid.get(is_part=True, tag=first["ETag"].removeprefix("W/")).status_code == 304
     # Older, and still the same times.
     fill_board(range(week_of(grid.monday) - 2, week_of(grid.monday) + 6), read_at=time.time() - 50)
-    time.sleep(find_times.VIEW_SECONDS)
+    time.sleep(kept_times.VIEW_SECONDS)
     older = grid.get(is_part=True, tag=first["ETag"])
     assert (older.status_code, older["HX-Trigger"]) == (304, '{"checked": {"words": "Checked 1 minute ago"}}')
     # Another day is another page; a whole page is never answered so, since its scripts' nonce is new.
@@ -216,7 +216,7 @@ def test_a_hold_that_ends_by_itself_gives_its_time_back(make_grid):
     start = starts_on(grid.monday)[3]
     booking = claim(schedule, start)
     Booking.objects.filter(pk=booking.pk).update(hold_expires_at=datetime.now(UTC) + timedelta(seconds=1))
-    find_times.forget()
+    kept_times.forget()
     assert (schedule.pk, start) not in grid.slots()
     time.sleep(1.1)
     assert (schedule.pk, start) in grid.slots()
