@@ -46,10 +46,6 @@ class Opening:
     place: int = 0
     _answers: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
 
-    def remember(self, question: Hashable, work: Callable[[], Answer]) -> Answer:
-        """What was made of these times before, for the same question; else what ``work`` makes of them."""
-        return _remembered(self._answers, question, work)
-
     def schedule(self, index: int) -> Schedule:
         return self.entry.schedules[self.places[index] if self.places else self.place]
 
@@ -59,11 +55,13 @@ class Opening:
 
     def counts(self, spans: Spans) -> tuple[int, ...]:
         """How many times each span has."""
-        return self.remember(("counts", spans), lambda: tuple(len(self.between(*span)) for span in spans))
+        return _remembered(
+            self._answers, ("counts", spans), lambda: tuple(len(self.between(*span)) for span in spans)
+        )
 
     def first(self, spans: Spans) -> int | None:
         """The first start in any of these spans, which are in order."""
-        return self.remember(("first", spans), lambda: self._first(spans))
+        return _remembered(self._answers, ("first", spans), lambda: self._first(spans))
 
     def _first(self, spans: Spans) -> int | None:
         for span in spans:

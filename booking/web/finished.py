@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from threading import Lock
+from typing import Generic, TypeVar
 
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
@@ -27,6 +28,7 @@ _TAKES_GZIP = re.compile(r"\bgzip\b")
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LAST_BLOCK = b"\x03\x00"
 MOST_BYTES = 32_000_000
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,28 +107,29 @@ def _stored(data: bytes) -> bytes:
     return struct.pack("<BHH", 0, len(data), len(data) ^ 0xFFFF) + data
 
 
-class FinishedPages:
-    """The latest pages of a process. Each stands on ``ground``, and is worth nothing on another."""
+class Finished(Generic[Made]):
+    """What a process made lately, of pages or their pieces. Each stands on ``ground``, and is worth nothing on another."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._lock = Lock()
-        self._pages: OrderedDict[Hashable, tuple[object, FinishedPage]] = OrderedDict()
+        self._made: OrderedDict[Hashable, tuple[object, Made, int]] = OrderedDict()
 
-    def find(self, question: Hashable, ground: object) -> FinishedPage | None:
+    def find(self, question: Hashable, ground: object) -> Made | None:
         with self._lock:
-            found = self._pages.get(question)
+            found = self._made.get(question)
             if found is None or found[0] is not ground:
                 return None
-            self._pages.move_to_end(question)
+            self._made.move_to_end(question)
             return found[1]
 
-    def keep(self, question: Hashable, ground: object, page: FinishedPage) -> None:
+    def keep(self, question: Hashable, ground: object, made: Made, size: int) -> None:
+        """``size`` in bytes."""
         with self._lock:
-            if before := self._pages.pop(question, None):
-                self._bytes -= before[1].size
-            self._pages[question] = ground, page
-            self._bytes += page.size
+            if before := self._made.pop(question, None):
+                self._bytes -= before[2]
+            self._made[question] = ground, made, size
+            self._bytes += size
             while self._bytes > self._most_bytes:
-                self._bytes -= self._pages.popitem(last=False)[1][1].size
+                self._bytes -= self._made.popitem(last=False)[1][2]

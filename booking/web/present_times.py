@@ -25,6 +25,7 @@ from booking.scheduling.clock import (
 from booking.scheduling.openings import Opening
 from booking.scheduling.terms import Modality, Offer
 
+from .finished import Finished
 from .presenters import (
     ClinicianTimes,
     DayTab,
@@ -45,6 +46,7 @@ SHOWN_AT_ONCE = 6
 SOONEST = 3
 CLINICIANS_PER_PAGE = 20
 WEEK = "week"
+_of_clinicians = Finished[SafeString](most_bytes=16_000_000)
 MODALITY_LABELS = {Modality.VIDEO: "Video", Modality.IN_PERSON: "In person", Modality.PHONE: "Phone"}
 
 
@@ -287,15 +289,16 @@ class GridPresenter:
         return FilterChoice(f"Show the {which} {plural(count, 'clinician')}", url, is_on=False)
 
     def _clinician_html(self, opening: Opening) -> SafeString:
-        """Rendered once for as long as this clinician's times stay as they are, whatever becomes of others'."""
+        """Made once for as long as this clinician's times stay as they are, whatever becomes of others'."""
         days = tuple(map(bool, self.counts.values())) if self.is_week else ()
-        question = ("html", self.filters.modality, self.filters.part, self.shown_spans, self.zone_words, days)
-
-        def html() -> SafeString:
+        filters = self.filters.modality, self.filters.part, self.shown_spans
+        question = (id(opening.entry), filters, self.zone_words, days)
+        html = _of_clinicians.find(question, opening)
+        if html is None:
             context = {"clinician": self._clinician(opening), "is_week": self.is_week}
-            return render_to_string("booking/_clinician_times.html", context)
-
-        return opening.remember(question, html)
+            html = render_to_string("booking/_clinician_times.html", context)
+            _of_clinicians.keep(question, opening, html, len(html))
+        return html
 
     def _clinician(self, opening: Opening) -> ClinicianTimes:
         clinician = opening.entry.clinician

@@ -28,7 +28,7 @@ from booking.scheduling.terms import Modality, Offer
 
 from . import draft as drafts
 from .draft import Draft
-from .finished import FinishedPage, FinishedPages
+from .finished import Finished, FinishedPage
 from .forms import ZoneForm
 from .journey import journey
 from .present_times import WEEK, Filters, GridPresenter, freshness_words, parse_slot_value
@@ -36,7 +36,7 @@ from .present_visit import hold_notice
 from .presenters import GridPieces, Notice, TimesGrid
 from .refusals import notice_for
 
-_finished = FinishedPages()
+_finished = Finished[FinishedPage]()
 # A page that only looks whether more has come in does not wait for the EHR as a first one does.
 LOOK_SECONDS = 0.3
 
@@ -131,7 +131,7 @@ def _show(
         html, is_settled = _rendered(asked, found)
         page = FinishedPage.of(html, apart_from="" if found.is_stale else words)
         if is_common and is_settled:
-            _finished.keep(question, found.openings, page)
+            _finished.keep(question, found.openings, page, page.size)
     return _part(request, page, words, found) if asked.is_part else page.response(request)
 
 

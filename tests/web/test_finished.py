@@ -13,7 +13,7 @@ from django.test import RequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booking.web.finished import FinishedPage, FinishedPages
+from booking.web.finished import Finished, FinishedPage
 
 TOKEN = re.compile(rb'name="csrfmiddlewaretoken" value="(\w+)"')
 NONCE = re.compile(rb'nonce="([^"]+)"')
@@ -90,13 +90,13 @@ def test_tag_is_the_pages_own_and_no_visitors():
 def test_pages_are_kept_for_what_they_stand_on_and_the_oldest_go():
     first, second = object(), object()
     page = FinishedPage.of(HTML)
-    pages = FinishedPages(most_bytes=2 * page.size)
-    pages.keep("a", first, page)
+    pages = Finished[FinishedPage](most_bytes=2 * page.size)
+    pages.keep("a", first, page, page.size)
     assert (pages.find("a", first), pages.find("a", second), pages.find("b", first)) == (page, None, None)
-    pages.keep("b", first, page)
-    pages.keep("b", second, page)
+    pages.keep("b", first, page, page.size)
+    pages.keep("b", second, page, page.size)
     assert (pages.find("a", first), pages.find("b", first), pages.find("b", second)) == (page, None, page)
     assert pages.find("a", first) is page
-    pages.keep("c", first, page)
+    pages.keep("c", first, page, page.size)
     assert [pages.find(each, first) is page for each in "ac"] == [True, True]
     assert pages.find("b", second) is None
