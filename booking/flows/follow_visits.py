@@ -17,6 +17,7 @@ from django.db.models import F, Q
 
 from booking import board, crash_points, ehr
 from booking.models import Booking, BookingEvent, ScheduleRecord
+from booking.models.bookings import MOVED_ONTO_ANOTHER
 from booking.scheduling.errors import EhrFailure, EhrUnavailable
 from booking.scheduling.lifecycle import GONE, BookingState
 from booking.scheduling.terms import AppointmentRecord
@@ -71,6 +72,8 @@ def follow(booking: Booking, *, now: datetime) -> bool:
     fields = _differences(booking, record)
     if not fields:
         return False
+    if booking.attention == MOVED_ONTO_ANOTHER:
+        fields["attention"] = ""
     _make_way(booking, record)
     crash_points.reach("change seen in the EHR")
     try:
@@ -93,10 +96,28 @@ def follow(booking: Booking, *, now: datetime) -> bool:
                 )
                 notify.owe(booking, "moved", now=now, about=about)
     except IntegrityError:
-        # Staff put two visits of ours at one time. The EHR has it so; our own rule stays.
-        log.error("booking %s was moved onto another visit of the same clinician", booking.pk)
-        return False
+        return _is_in_the_way(booking)
     board.mark_stale([booking.schedule.ehr_ref])
+    return True
+
+
+def _is_in_the_way(booking: Booking) -> bool:
+    """Staff put two visits of ours at one time. The EHR has it so, our own rule stays: staff see it, and the visit's page says
+    that its time does not hold. It is followed as soon as the other one is out of the way."""
+    log.error("booking %s was moved onto another visit of the same clinician", booking.pk)
+    with transaction.atomic():
+        ours = Booking.objects.filter(
+            pk=booking.pk, state=BookingState.BOOKED, appointment_ref=booking.appointment_ref
+        )
+        if not ours.exclude(attention=MOVED_ONTO_ANOTHER).update(attention=MOVED_ONTO_ANOTHER):
+            return False
+        BookingEvent.objects.create(
+            booking=booking,
+            old_state=BookingState.BOOKED,
+            new_state=BookingState.BOOKED,
+            actor="system",
+            note="moved in the EHR onto another visit",
+        )
     return True
 
 

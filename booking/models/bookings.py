@@ -23,6 +23,8 @@ from .directory import ClinicianRecord, ScheduleRecord
 from .people import PatientRecord, User
 from .reasons import MODALITY_CHOICES, PATIENT_KIND_CHOICES, VisitReasonRecord
 
+# What stands in ``attention`` while the EHR has the visit at another time than we can write down.
+MOVED_ONTO_ANOTHER = "Moved onto another visit: settle, tell the patient"
 REPLACING = IN_DOUBT | {BookingState.BOOKED, BookingState.CANCELLING}
 STATE_CHOICES = [(state.value, state.name.replace("_", " ").capitalize()) for state in BookingState]
 
@@ -198,6 +200,11 @@ class Booking(models.Model):
             specialty=self.specialty or None,
             patient_kind=PatientKind(self.patient_kind) if self.patient_kind else None,
         )
+
+    @property
+    def is_moved_onto_another(self) -> bool:
+        """Whether staff moved it onto another visit of ours, so that the time that stands here is not the EHR's any more."""
+        return self.state == BookingState.BOOKED and self.attention == MOVED_ONTO_ANOTHER
 
     @property
     def is_by_video(self) -> bool:

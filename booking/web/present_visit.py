@@ -55,6 +55,8 @@ def _contact_words(booking: Booking) -> str:
 def _state(booking: Booking) -> str:
     if booking.status is BookingState.NEEDS_STAFF and booking.cancelling_at:
         return "staff_cancel"
+    if booking.is_moved_onto_another:
+        return "staff_move"
     return _STATES.get(booking.status, "cancelled")
 
 
@@ -63,7 +65,7 @@ def visit_card(booking: Booking, *, now: datetime, is_owner: bool = True) -> Vis
     zone = zone_of(booking)
     on = local_day(booking.starts_at, zone)
     minutes = int((booking.ends_at - booking.starts_at).total_seconds() // 60)
-    is_booked = booking.state == BookingState.BOOKED
+    is_booked = booking.state == BookingState.BOOKED and not booking.is_moved_onto_another
     policy = SchedulingPolicy.current()
     contact = _contact_words(booking) if is_owner else ""
     return VisitCard(

@@ -197,7 +197,8 @@ class TimesGrid:
 
 @dataclass(frozen=True, slots=True)
 class VisitCard:
-    """A booking in words. ``state``: booked, confirming, refused, needs_staff, cancelling, staff_cancel or cancelled."""
+    """A booking in words. ``state``: booked, confirming, refused, needs_staff, staff_move, cancelling, staff_cancel or
+    cancelled."""
 
     state: str
     weekday: str

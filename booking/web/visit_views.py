@@ -59,7 +59,7 @@ def visit(request: HttpRequest, booking_id: UUID) -> HttpResponse:
 @require_GET
 def visit_calendar(request: HttpRequest, booking_id: UUID) -> HttpResponse:
     booking = _own_booking(request, booking_id)
-    if booking.state != BookingState.BOOKED:
+    if booking.state != BookingState.BOOKED or booking.is_moved_onto_another:
         raise Http404
     return _calendar_response(booking)
 

@@ -135,18 +135,32 @@ def test_somebody_elses_hold_on_the_new_time_ends(clinic, booked, clock):
     assert (other.state, other.events.last().note) == (BookingState.RELEASED, "taken in the EHR")
 
 
-def test_another_booked_visit_on_the_new_time_stands_and_is_told_of_in_the_log(
-    clinic, visitor, booked, clock, caplog
+def test_a_visit_moved_onto_another_is_before_staff_until_the_other_is_out_of_the_way(
+    clinic, booked, clock, caplog
 ):
     (slot,) = later(clinic, booked)
-    stranger = factories.visitor()
+    stranger, before = factories.visitor(), booked.starts_at
     held = clinic.hold(stranger, now=clock(), choice=clinic.choice(slot.starts_at))
     other = confirm_booking.submit(held, visitor=stranger, clock=clock)
     move_in_place(booked, slot)
-    assert follow_visits(clock=clock) == 0
-    other.refresh_from_db()
-    assert other.state == BookingState.BOOKED
+    assert [follow_visits(clock=clock), follow_visits(clock=lambda: clock.tick(901))] == [1, 0]
     assert f"booking {booked.pk} was moved onto another visit" in caplog.text
+    for each in (booked, other):
+        each.refresh_from_db()
+    assert (booked.state, booked.starts_at, booked.is_moved_onto_another) == ("booked", before, True)
+    assert list(Booking.objects.for_staff()) == [booked]
+    assert booked.events.filter(note="moved in the EHR onto another visit").count() == 1
+    # It cannot be told when, so nothing is told by message; the other patient has nothing to do with it.
+    assert owed(booked) == [("confirmation", "sent")]
+    assert (other.state, other.attention) == (BookingState.BOOKED, "")
+
+    clinic.sandbox.staff_cancels(other.appointment_ref.removeprefix("Appointment/"))
+    for _ in range(2):
+        clock.tick(901)
+        follow_visits(clock=clock)
+    booked.refresh_from_db()
+    assert (booked.starts_at, booked.attention) == (slot.starts_at, "")
+    assert owed(booked) == [("confirmation", "sent"), ("moved", "due")]
 
 
 def test_visits_take_turns_and_are_left_alone_in_between(clinic, booked, clock, settings):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from booking.models.bookings import MOVED_ONTO_ANOTHER
 from booking.scheduling.lifecycle import BookingState
 from tests import factories
 
@@ -43,3 +44,24 @@ def test_a_visit_being_canceled_is_called_neither_booked_nor_canceled(
     page = factories.client(booking.owner_key).get(f"/visits/{booking.pk}/").content.decode()
     assert re.findall(r"<h1[^>]*>([^<]+)</h1>", page) == [heading]
     assert ('hx-trigger="every 4s"' in page) is looks_again
+
+
+@pytest.mark.parametrize(
+    ("attention", "heading", "calendar", "links"),
+    [
+        (MOVED_ONTO_ANOTHER, "The clinic is moving this visit", 404, False),
+        ("One of two visits was cancelled, the other stands", "Your visit is booked", 200, True),
+    ],
+)
+def test_a_visit_moved_to_a_time_we_cannot_write_down_is_not_called_booked_at_the_old_one(
+    attention, heading, calendar, links
+) -> None:
+    booking = factories.booking(
+        state=BookingState.BOOKED, attention=attention, video_url="https://video.clinic.example/room"
+    )
+    client = factories.client(booking.owner_key)
+    page = client.get(f"/visits/{booking.pk}/").content.decode()
+    assert re.findall(r"<h1[^>]*>([^<]+)</h1>", page) == [heading]
+    assert [words in page for words in ("video.clinic.example", "calendar")] == [links, links]
+    assert client.get(f"/visits/{booking.pk}/visit.ics").status_code == calendar
+    assert factories.client("somebody-else").get(f"/visits/{booking.pk}/").status_code == 404
