@@ -259,7 +259,7 @@ EHR_CONNECT_SECONDS = env.number("EHR_CONNECT_SECONDS", 2, least=0.1, most=30)
 EHR_READ_SECONDS = env.number("EHR_READ_SECONDS", 8, least=0.1, most=60)
 EHR_TOTAL_SECONDS = env.number("EHR_TOTAL_SECONDS", 10, least=0.2, most=90)
 # How long a patient who chooses or books a time waits for the EHR to say that it is free.
-EHR_PAGE_SECONDS = env.number("EHR_PAGE_SECONDS", 2.5, least=0.1, most=30)
+EHR_PAGE_SECONDS = env.number("EHR_PAGE_SECONDS", 2, least=0.1, most=30)
 EHR_CA_FILE = env.text("EHR_CA_FILE", "")
 # For an EHR on a network of one's own, such as the sandbox of docker-compose.yml: tokens and patients' data travel open.
 EHR_ALLOW_PLAIN_HTTP = env.boolean("EHR_ALLOW_PLAIN_HTTP", False)

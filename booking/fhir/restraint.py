@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 FAILURES_IN_A_ROW = 5
 # So many failures at one instant are one hiccup.
-FAILING_SECONDS = 2.0
+FAILING_SECONDS = 1.5
 # A trial of which nothing was heard for so long is forgotten.
 LONGEST_TRIAL_SECONDS = 30.0
 TRIAL_EVERY_SECONDS = 1.0
 # A call that has used up so much of its time counts as one that found nobody: who would go out behind it need not wait too.
-MOST_OF_ITS_TIME = 0.8
+MOST_OF_ITS_TIME = 0.7
 
 REPEATS_PER_FIRST_TRY = 0.1
 # Where few ask, each may repeat; and after quiet hours a bad minute may cost no more than these on top of the tenth.
@@ -48,7 +48,8 @@ class Brake:
         now = self._monotonic()
         with self._lock:
             if self._is_on(now):
-                if now < self._no_trial_before:
+                # Those that may still be answered are trial enough: whoever has stood in line behind them is not sent as another.
+                if now < self._no_trial_before or any(call.silent_from > now for call in self._under_way):
                     return None
                 self._no_trial_before = now + LONGEST_TRIAL_SECONDS
             call = Call(now, now + MOST_OF_ITS_TIME * seconds)

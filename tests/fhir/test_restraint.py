@@ -90,7 +90,9 @@ class Brakes:
 def test_failures_at_one_instant_are_a_hiccup_and_only_one_trial_is_under_way() -> None:
     ehr = Brakes()
     ehr.end(ehr.begin(20))
-    assert len(ehr.begin(1)) == 1
+    another = ehr.begin(1)
+    assert len(another) == 1
+    ehr.end(another)
     ehr.now += 3
     trial = ehr.begin(2)
     assert len(trial) == 1
@@ -121,21 +123,37 @@ def test_calls_that_found_silence_together_are_more_than_a_hiccup() -> None:
 
 def test_who_comes_while_all_others_wait_in_vain_does_not_wait_too() -> None:
     ehr = Brakes()
-    waiting = ehr.begin(FAILURES_IN_A_ROW, seconds=2.5)
-    ehr.now += 1.9
+    waiting = ehr.begin(FAILURES_IN_A_ROW, seconds=2.0)
+    ehr.now += 0.5
+    hopeful = ehr.begin(2, seconds=2.0)
+    ehr.now += 0.8
     assert not ehr.brake.is_on
-    ehr.now += 0.2
+    ehr.now += 0.3
+    # Two may still be answered, and no third goes out to see whether it is back.
+    assert (ehr.brake.is_on, ehr.begin(1, seconds=2.0)) == (True, [])
+    ehr.now += 0.4
+    ehr.end([*waiting, *hopeful])
+    assert ehr.begin(1, seconds=2.0) == []
+    ehr.now += TRIAL_EVERY_SECONDS
+    trial = ehr.begin(3, seconds=2.0)
+    assert len(trial) == 1
+    ehr.end(trial, is_answered=True)
+    assert len(ehr.begin(3, seconds=2.0)) == 3
+
+
+def test_one_answer_to_those_who_wait_opens_the_way_to_all() -> None:
+    ehr = Brakes()
+    waiting = ehr.begin(FAILURES_IN_A_ROW, seconds=2.0)
+    ehr.now += 1.6
     assert ehr.brake.is_on
-    # One goes out to see whether it is back, and no more until that or another has ended.
-    assert len(ehr.begin(3, seconds=2.5)) == 1
     ehr.end(waiting[:1], is_answered=True)
-    assert len(ehr.begin(3, seconds=2.5)) == 3
+    assert len(ehr.begin(3, seconds=2.0)) == 3
 
 
 def test_a_call_that_may_take_long_is_not_given_up_early_nor_one_begun_before_the_last_answer() -> None:
     ehr = Brakes()
     ehr.begin(FAILURES_IN_A_ROW, seconds=10)
-    ehr.now += 7.9
+    ehr.now += 6.9
     assert not ehr.brake.is_on
     quick = ehr.begin(1)
     ehr.now += 0.05
