@@ -117,7 +117,11 @@ def visit_rows(booking: Booking, *, with_changes: bool = False) -> list[SummaryR
 
     rows = [
         SummaryRow("Reason for visit", booking.reason.label, url("start")),
-        SummaryRow("When", when_of(booking), url("times")),
+        SummaryRow(
+            "When",
+            "The clinic is moving it" if booking.is_moved_onto_another else when_of(booking),
+            url("times"),
+        ),
         SummaryRow("How", MODALITY_WORDS[Modality(booking.modality)], url("times")),
         SummaryRow("Clinician", booking.clinician.full_name, url("times")),
         SummaryRow("You will be in", JURISDICTIONS[booking.jurisdiction].name, url("choose_state")),
