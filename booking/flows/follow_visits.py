@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
 from booking import board, crash_points, ehr
-from booking.models import Booking, BookingEvent, ScheduleRecord
+from booking.models import Booking, ScheduleRecord
 from booking.models.bookings import MOVED_ONTO_ANOTHER
 from booking.scheduling.errors import EhrFailure, EhrUnavailable
 from booking.scheduling.lifecycle import GONE, BookingState
@@ -83,13 +83,7 @@ def follow(booking: Booking, *, now: datetime) -> bool:
             )
             if not ours.update(**fields):
                 return False
-            BookingEvent.objects.create(
-                booking=booking,
-                old_state=BookingState.BOOKED,
-                new_state=BookingState.BOOKED,
-                actor="system",
-                note="changed in the EHR",
-            )
+            booking.note("changed in the EHR")
             if {"starts_at", "schedule_id"} & set(fields):
                 about = (
                     f"{int(record.starts_at.timestamp())}.{fields.get('schedule_id', booking.schedule_id)}"
@@ -111,13 +105,7 @@ def _is_in_the_way(booking: Booking) -> bool:
         )
         if not ours.exclude(attention=MOVED_ONTO_ANOTHER).update(attention=MOVED_ONTO_ANOTHER):
             return False
-        BookingEvent.objects.create(
-            booking=booking,
-            old_state=BookingState.BOOKED,
-            new_state=BookingState.BOOKED,
-            actor="system",
-            note="moved in the EHR onto another visit",
-        )
+        booking.note("moved in the EHR onto another visit")
     return True
 
 

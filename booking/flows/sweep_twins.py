@@ -133,13 +133,10 @@ def _is_copy(booking: Booking, record: AppointmentRecord) -> bool:
 
 
 def _note(booking: Booking, note: str, attention: str) -> None:
-    state = booking.state
     with transaction.atomic():
         # Said once: a look that finds the same again adds nothing.
         if not BookingEvent.objects.filter(booking=booking, note=note[:100]).exists():
-            BookingEvent.objects.create(
-                booking=booking, old_state=state, new_state=state, actor="system", note=note[:100]
-            )
+            booking.note(note)
             Booking.objects.filter(pk=booking.pk).update(attention=attention)
 
 

@@ -227,6 +227,12 @@ class Booking(models.Model):
             setattr(self, name, value)
         return True
 
+    def note(self, note: str) -> None:
+        """Put on record what was seen of it, with its state as it is."""
+        BookingEvent.objects.create(
+            booking=self, old_state=self.state, new_state=self.state, actor="system", note=note[:100]
+        )
+
 
 class BookingEvent(models.Model):
     """What happened to a booking, in order. Rows are added, never changed."""
