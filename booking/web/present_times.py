@@ -292,6 +292,7 @@ class GridPresenter:
         """Made once for as long as this clinician's times stay as they are, whatever becomes of others'."""
         days = tuple(map(bool, self.counts.values())) if self.is_week else ()
         filters = self.filters.modality, self.filters.part, self.shown_spans
+        # Short for whoever this is about: that it is still the same, the opening tells.
         question = (id(opening.entry), filters, self.zone_words, days)
         html = _of_clinicians.find(question, opening)
         if html is None:
