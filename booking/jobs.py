@@ -29,7 +29,7 @@ def beat() -> None:
 
 @shared_task
 def deliver_messages() -> None:
-    notify.deliver(now=timezone.now())
+    notify.deliver(clock=timezone.now)
 
 
 @shared_task

@@ -164,7 +164,7 @@ CACHES = {
     )
 }
 
-# After so long, what a worker had in hand when it died is another's. Longer than a mail server may take over a message.
+# After so long, what a worker had in hand when it died is another's. A message is its for longer than CARRIER_SECONDS.
 WORKER_LEASE_SECONDS = env.number("WORKER_LEASE_SECONDS", 60, least=1, most=600)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
@@ -316,10 +316,12 @@ EMAIL_PORT = env.integer("EMAIL_PORT", 587, least=1, most=65535)
 EMAIL_HOST_USER = env.text("EMAIL_HOST_USER", "")
 EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", IS_PRODUCTION)
-EMAIL_TIMEOUT = 10
+# How long the mail server, or the SMS service, is waited for over one message.
+CARRIER_SECONDS = env.number("CARRIER_SECONDS", 30, least=1, most=30)
+EMAIL_TIMEOUT = min(10, CARRIER_SECONDS)
 # Without a mail server (never in production) mail and texts go to the development page.
 EMAIL_BACKEND = (
-    "django.core.mail.backends.smtp.EmailBackend"
+    "booking.messaging.smtp.EmailBackend"
     if EMAIL_HOST
     else "booking.messaging.development.EmailBackend"
 )

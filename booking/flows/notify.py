@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -19,7 +19,8 @@ from .bell import Bell
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=settings.WORKER_LEASE_SECONDS)
+# Longer than a carrier is waited for, or the next worker would send what this one is still sending.
+LEASE = timedelta(seconds=max(settings.WORKER_LEASE_SECONDS, settings.CARRIER_SECONDS + 5))
 # One run sends for this long; what is left is due at the next bell, a few seconds later.
 LONGEST_RUN_SECONDS = 45
 # After each failed attempt, in seconds; then the message is given up and shown to staff.
@@ -73,40 +74,49 @@ _bell = Bell("booking.jobs.deliver_messages")
 ring = _bell.ring
 
 
-def deliver(*, now: datetime, most: int = 50) -> int:
+def deliver(*, clock: Callable[[], datetime], most: int = 50) -> int:
     """Send what is due. Returns how many were sent; leases let any number of workers run side by side.
 
-    Each message is leased just before it is sent: a slow carrier must not let the leases of others run out.
+    Each message is leased just before it is sent, from that moment on: a carrier that took its time over others must not
+    have used up its lease. What goes over another channel than one that just failed comes first, so that texts do not
+    wait behind mails.
     """
     ends = time.monotonic() + LONGEST_RUN_SECONDS
-    sent = 0
+    sent, failing = 0, set[str]()
     for _ in range(most):
-        claimed = _claim(now, 1) if time.monotonic() < ends else []
-        if not claimed:
+        if time.monotonic() >= ends:
+            break
+        message = _claim(clock(), other_than=failing) or (failing and _claim(clock()))
+        if not message:
             break
         crash_points.reach("message leased")
-        sent += _send(claimed[0], now)
+        if _send(message, clock):
+            sent += 1
+            failing.discard(message.channel)
+        else:
+            failing.add(message.channel)
     return sent
 
 
-def _claim(now: datetime, most: int) -> list[Message]:
-    """Lease due rows to this worker. ``fence`` grows with each lease, so that a late worker cannot overwrite."""
+def _claim(now: datetime, *, other_than: Collection[str] = ()) -> Message | None:
+    """Lease the row that is due longest to this worker. ``fence`` grows with each lease, so that a late worker cannot
+    overwrite."""
     ready = Message.objects.filter(
         Q(lease_until=None) | Q(lease_until__lte=now), state=Message.State.DUE, due_at__lte=now
-    )
+    ).exclude(channel__in=other_than)
     with transaction.atomic():
-        rows = list(ready.select_for_update(skip_locked=True).order_by("due_at")[:most])
-        for row in rows:
-            row.lease_until = now + LEASE
-            row.fence += 1
-            row.attempts += 1
-        Message.objects.bulk_update(rows, ["lease_until", "fence", "attempts"])
-    ids = [row.pk for row in rows]
+        row = ready.select_for_update(skip_locked=True).order_by("due_at").first()
+        if row is None:
+            return None
+        row.lease_until = now + LEASE
+        row.fence += 1
+        row.attempts += 1
+        row.save(update_fields=["lease_until", "fence", "attempts"])
     related = ("booking__clinician", "booking__schedule__location", "booking__patient", "booking__reason")
-    return list(Message.objects.filter(pk__in=ids).select_related(*related))
+    return Message.objects.select_related(*related).get(pk=row.pk)
 
 
-def _send(message: Message, now: datetime) -> bool:
+def _send(message: Message, clock: Callable[[], datetime]) -> bool:
     ours = Message.objects.filter(pk=message.pk, fence=message.fence, state=Message.State.DUE)
     if not ours.exists():
         return False
@@ -124,7 +134,7 @@ def _send(message: Message, now: datetime) -> bool:
         if error.is_permanent or message.attempts > len(RETRY_AFTER):
             ours.update(state=Message.State.DEAD, lease_until=None, last_error=error.code)
         else:
-            due_at = now + timedelta(seconds=RETRY_AFTER[message.attempts - 1])
+            due_at = clock() + timedelta(seconds=RETRY_AFTER[message.attempts - 1])
             ours.update(due_at=due_at, lease_until=None, last_error=error.code)
         return False
     crash_points.reach("message sent and not recorded")
@@ -135,7 +145,7 @@ def _send(message: Message, now: datetime) -> bool:
         return bool(
             ours.update(
                 state=Message.State.SENT,
-                sent_at=now,
+                sent_at=clock(),
                 lease_until=None,
                 provider_id=provider_id[:100],
                 last_error="",

@@ -20,7 +20,7 @@ from .confirm_booking import Clock
 log = logging.getLogger(__name__)
 
 ALWAYS: dict[str, Callable[[Clock], object]] = {
-    "messages": lambda clock: notify.deliver(now=clock()),
+    "messages": lambda clock: notify.deliver(clock=clock),
     "look-ups": lambda clock: reconcile.reconcile(clock=clock),
 }
 ALONE: dict[str, Callable[[Clock], object]] = {

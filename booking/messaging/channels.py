@@ -69,7 +69,8 @@ def _send_mail(recipient: str, text: Text, key: UUID) -> str:
 
 @lru_cache(maxsize=1)
 def _client() -> httpx.Client:
-    return httpx.Client(timeout=httpx.Timeout(10, connect=3), follow_redirects=False, trust_env=False)
+    # A place in the pool, a connection, TLS, the request and its answer may each take as long.
+    return httpx.Client(timeout=settings.CARRIER_SECONDS / 5, follow_redirects=False, trust_env=False)
 
 
 def _send_sms(recipient: str, body: str, key: UUID) -> str:

@@ -40,6 +40,11 @@ class Clock:
         self.at += timedelta(seconds=seconds)
         return self.at
 
+    def ticked(self, seconds: float) -> Clock:
+        """Itself, so much later."""
+        self.tick(seconds)
+        return self
+
 
 @dataclass
 class Clinic:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -13,6 +16,7 @@ from kombu.exceptions import OperationalError
 from booking.flows import notify
 from booking.models import Message
 from tests import factories
+from tests.journeys.steps import eventually
 from tests.rig.processes import free_port
 from tests.rig.sms import Mode
 
@@ -30,7 +34,7 @@ def texts(sms_gateway, settings):
 
 @pytest.fixture
 def mails(mailbox, settings):
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_BACKEND = "booking.messaging.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_USE_TLS = "127.0.0.1", mailbox.port, False
     return mailbox
 
@@ -101,7 +105,7 @@ def test_the_database_refuses_a_second_message_of_a_kind(clock):
 @pytest.mark.django_db
 def test_a_text_is_delivered_once_and_written_down(clock, texts):
     message = owed(clock)
-    assert [notify.deliver(now=clock()), notify.deliver(now=clock.tick(3600))] == [1, 0]
+    assert [notify.deliver(clock=clock), notify.deliver(clock=clock.ticked(3600))] == [1, 0]
     (text,) = texts.texts
     assert (text.to, texts.requests) == (MOBILE, 1)
     message.refresh_from_db()
@@ -113,7 +117,7 @@ def test_a_text_is_delivered_once_and_written_down(clock, texts):
 @pytest.mark.django_db
 def test_a_mail_is_delivered_once_with_a_name_of_its_own(clock, mails, settings):
     message = owed(clock, contact_channel="email", contact_value="ana@mail.example")
-    assert [notify.deliver(now=clock()), notify.deliver(now=clock.tick(3600))] == [1, 0]
+    assert [notify.deliver(clock=clock), notify.deliver(clock=clock.ticked(3600))] == [1, 0]
     (mail,) = mails.wait_for(1, to="ana@mail.example")
     assert mail["Message-ID"] == f"<{message.pk}@juniper.example>"
     assert mail["Subject"] == f"{settings.CLINIC_NAME}: your visit is booked"
@@ -124,7 +128,7 @@ def test_a_mail_is_delivered_once_with_a_name_of_its_own(clock, mails, settings)
 def test_what_is_not_due_yet_waits(clock, texts):
     message = owed(clock)
     Message.objects.update(due_at=clock() + timedelta(seconds=60))
-    assert [notify.deliver(now=clock.tick(59)), notify.deliver(now=clock.tick(1))] == [0, 1]
+    assert [notify.deliver(clock=clock.ticked(59)), notify.deliver(clock=clock.ticked(1))] == [0, 1]
     assert state(message)[0] == "sent"
 
 
@@ -135,23 +139,23 @@ def test_what_is_not_due_yet_waits(clock, texts):
 def test_a_failed_text_is_tried_again_on_schedule_and_then_given_up(clock, texts, mode, error):
     message = owed(clock)
     texts.mode = mode
-    assert notify.deliver(now=clock()) == 0
+    assert notify.deliver(clock=clock) == 0
     for attempt, seconds in enumerate(WAITS, start=1):
         assert state(message) == ("due", attempt, error)
         assert message.due_at == clock() + timedelta(seconds=seconds)
-        assert (notify.deliver(now=clock.tick(seconds - 1)), texts.requests) == (0, attempt)
-        assert (notify.deliver(now=clock.tick(1)), texts.requests) == (0, attempt + 1)
+        assert (notify.deliver(clock=clock.ticked(seconds - 1)), texts.requests) == (0, attempt)
+        assert (notify.deliver(clock=clock.ticked(1)), texts.requests) == (0, attempt + 1)
     assert state(message) == ("dead", 10, error)
-    assert (notify.deliver(now=clock.tick(86400)), texts.requests, texts.texts) == (0, 10, [])
+    assert (notify.deliver(clock=clock.ticked(86400)), texts.requests, texts.texts) == (0, 10, [])
 
 
 @pytest.mark.django_db
 def test_a_text_that_fails_at_first_arrives_later(clock, texts):
     message = owed(clock)
     texts.mode = Mode.BROKEN
-    notify.deliver(now=clock())
+    notify.deliver(clock=clock)
     texts.mode = Mode.OK
-    assert notify.deliver(now=clock.tick(10)) == 1
+    assert notify.deliver(clock=clock.ticked(10)) == 1
     assert (len(texts.texts), state(message)) == (1, ("sent", 2, ""))
 
 
@@ -160,10 +164,10 @@ def test_a_text_whose_answer_is_lost_is_sent_again(clock, texts):
     """At least once: the carrier took it and we cannot know."""
     message = owed(clock)
     texts.mode = Mode.ACCEPT_THEN_RESET
-    assert notify.deliver(now=clock()) == 0
+    assert notify.deliver(clock=clock) == 0
     assert state(message)[0] == "due"
     texts.mode = Mode.OK
-    assert notify.deliver(now=clock.tick(10)) == 1
+    assert notify.deliver(clock=clock.ticked(10)) == 1
     assert ([text.to for text in texts.texts], state(message)) == ([MOBILE] * 2, ("sent", 2, ""))
 
 
@@ -177,16 +181,16 @@ def test_what_cannot_work_is_given_up_at_once(clock, texts, settings, change):
     message = owed(clock)
     for name, value in change.items():
         setattr(settings, name, value)
-    assert notify.deliver(now=clock()) == 0
+    assert notify.deliver(clock=clock) == 0
     assert state(message)[:2] == ("dead", 1)
-    assert (notify.deliver(now=clock.tick(86400)), texts.texts) == (0, [])
+    assert (notify.deliver(clock=clock.ticked(86400)), texts.texts) == (0, [])
 
 
 @pytest.mark.django_db
 def test_a_carrier_that_refuses_our_key_may_accept_it_later(clock, texts, settings):
     message = owed(clock)
     settings.SMS_AUTH_TOKEN = "old"
-    notify.deliver(now=clock())
+    notify.deliver(clock=clock)
     assert state(message) == ("due", 1, "sms 401")
 
 
@@ -194,16 +198,16 @@ def test_a_carrier_that_refuses_our_key_may_accept_it_later(clock, texts, settin
 def test_a_mail_server_that_is_busy_is_tried_again(clock, mails):
     message = owed(clock, contact_channel="email", contact_value="ana@mail.example")
     mails.refusal = "451 try later"
-    assert (notify.deliver(now=clock()), state(message)) == (0, ("due", 1, "smtp 451"))
+    assert (notify.deliver(clock=clock), state(message)) == (0, ("due", 1, "smtp 451"))
     mails.refusal = None
-    assert (notify.deliver(now=clock.tick(10)), state(message)) == (1, ("sent", 2, ""))
+    assert (notify.deliver(clock=clock.ticked(10)), state(message)) == (1, ("sent", 2, ""))
 
 
 @pytest.mark.django_db
 def test_a_mail_server_that_is_away_is_tried_again(clock, mails, settings):
     message = owed(clock, contact_channel="email", contact_value="ana@mail.example")
     settings.EMAIL_PORT = free_port()
-    assert (notify.deliver(now=clock()), state(message)) == (0, ("due", 1, "smtp ConnectionRefusedError"))
+    assert (notify.deliver(clock=clock), state(message)) == (0, ("due", 1, "smtp ConnectionRefusedError"))
 
 
 @pytest.mark.django_db
@@ -211,7 +215,7 @@ def test_one_that_fails_does_not_stop_the_others(clock, texts, mails):
     failing = owed(clock)
     mail = owed(clock, contact_channel="email", contact_value="b@mail.example")
     texts.mode = Mode.BROKEN
-    assert notify.deliver(now=clock()) == 1
+    assert notify.deliver(clock=clock) == 1
     assert (state(failing)[0], state(mail)[0]) == ("due", "sent")
 
 
@@ -219,9 +223,9 @@ def test_one_that_fails_does_not_stop_the_others(clock, texts, mails):
 def test_a_worker_that_was_killed_leaves_its_messages_to_the_next(clock, texts):
     """It had leased the message and sent nothing: nobody else may send it before the lease ends, then anybody."""
     message = owed(clock)
-    notify._claim(clock(), 50)
+    notify._claim(clock())
     lease = notify.LEASE.total_seconds()
-    assert [notify.deliver(now=clock.tick(lease - 1)), notify.deliver(now=clock.tick(1))] == [0, 1]
+    assert [notify.deliver(clock=clock.ticked(lease - 1)), notify.deliver(clock=clock.ticked(1))] == [0, 1]
     assert (len(texts.texts), state(message)) == (1, ("sent", 2, ""))
 
 
@@ -229,13 +233,13 @@ def test_a_worker_that_was_killed_leaves_its_messages_to_the_next(clock, texts):
 @pytest.mark.parametrize("mode", [Mode.OK, Mode.BROKEN], ids=["delivered", "failed"])
 def test_a_late_worker_cannot_overwrite_what_the_next_one_wrote(clock, texts, mode):
     message = owed(clock)
-    (late,) = notify._claim(clock(), 50)
+    late = notify._claim(clock())
     clock.tick(notify.LEASE.total_seconds())
-    assert notify.deliver(now=clock()) == 1
+    assert notify.deliver(clock=clock) == 1
     message.refresh_from_db()
     before = (message.state, message.sent_at, message.provider_id, message.due_at, message.last_error)
     texts.mode = mode
-    assert notify._send(late, clock.tick(60)) is False
+    assert notify._send(late, clock.ticked(60)) is False
     message.refresh_from_db()
     assert (message.state, message.sent_at, message.provider_id, message.due_at, message.last_error) == before
 
@@ -243,11 +247,11 @@ def test_a_late_worker_cannot_overwrite_what_the_next_one_wrote(clock, texts, mo
 @pytest.mark.django_db
 def test_a_late_worker_cannot_free_the_next_ones_lease(clock, texts):
     message = owed(clock)
-    (late,) = notify._claim(clock(), 50)
+    late = notify._claim(clock())
     clock.tick(notify.LEASE.total_seconds())
-    (current,) = notify._claim(clock(), 50)
+    current = notify._claim(clock())
     texts.mode = Mode.BROKEN
-    notify._send(late, clock())
+    notify._send(late, clock)
     message.refresh_from_db()
     assert (message.fence, message.lease_until) == (current.fence, clock() + notify.LEASE)
 
@@ -255,9 +259,9 @@ def test_a_late_worker_cannot_free_the_next_ones_lease(clock, texts):
 @pytest.mark.django_db
 def test_a_late_worker_does_not_send_what_the_next_one_has_sent(clock, texts):
     owed(clock)
-    (late,) = notify._claim(clock(), 50)
-    notify.deliver(now=clock.tick(notify.LEASE.total_seconds()))
-    notify._send(late, clock())
+    late = notify._claim(clock())
+    notify.deliver(clock=clock.ticked(notify.LEASE.total_seconds()))
+    notify._send(late, clock)
     assert len(texts.texts) == 1
 
 
@@ -270,7 +274,7 @@ def test_workers_side_by_side_send_each_message_once(clock, texts):
     def work() -> None:
         start.wait()
         try:
-            sent.append(notify.deliver(now=clock(), most=5))
+            sent.append(notify.deliver(clock=clock, most=5))
         finally:
             connection.close()
 
@@ -281,6 +285,91 @@ def test_workers_side_by_side_send_each_message_once(clock, texts):
         worker.join()
     assert (sum(sent), len(texts.texts), len({text.to for text in texts.texts})) == (12, 12, 12)
     assert set(Message.objects.values_list("state", "attempts")) == {("sent", 1)}
+
+
+@pytest.fixture
+def slow_mail(settings) -> Iterator[socket.socket]:
+    """A mail server that takes connections and says nothing until it is closed."""
+    settings.EMAIL_BACKEND, settings.EMAIL_USE_TLS = "booking.messaging.smtp.EmailBackend", False
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings.EMAIL_HOST, settings.EMAIL_PORT = listener.getsockname()
+        yield listener
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_message_is_its_workers_from_the_moment_it_is_leased_however_long_the_others_took(
+    clock, texts, slow_mail
+):
+    """A run is up to 45 seconds old when it comes to a message, and so were leases that counted from its beginning."""
+    owed(clock)
+    mail = owed(clock, contact_channel="email", contact_value="ana@mail.example")
+    began = clock()
+
+    def work() -> None:
+        try:
+            notify.deliver(clock=lambda: clock.tick(20))
+        finally:
+            connection.close()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    eventually(lambda: Message.objects.get(pk=mail.pk).lease_until is not None)
+    leased_at = clock()
+    assert (len(texts.texts), leased_at - began) == (1, timedelta(seconds=60))
+    # Where the lease ended that counted from the beginning of the run.
+    at = began + timedelta(seconds=20) + notify.LEASE
+    assert (notify.deliver(clock=lambda: at), state(mail)) == (0, ("due", 1, ""))
+    mail.refresh_from_db()
+    assert mail.lease_until == leased_at + notify.LEASE
+    slow_mail.close()
+    worker.join()
+
+
+def test_a_message_is_leased_for_longer_than_a_carrier_is_waited_for(settings):
+    assert notify.LEASE.total_seconds() > settings.CARRIER_SECONDS
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("backend", ["django.core.mail.backends.smtp", "booking.messaging.smtp"])
+def test_a_mail_server_that_never_stops_talking_is_given_up(clock, slow_mail, settings, backend):
+    """The control is Django's own: its limit is for each read, and it would listen for as long as there is a word."""
+    settings.EMAIL_BACKEND, settings.CARRIER_SECONDS = f"{backend}.EmailBackend", 1
+    message = owed(clock, contact_channel="email", contact_value="ana@mail.example")
+    ends = threading.Event()
+
+    def talk() -> None:
+        talking, _ = slow_mail.accept()
+        with talking, suppress(OSError):
+            while not ends.wait(0.1):
+                talking.sendall(b"220-one moment\r\n")
+
+    def work() -> None:
+        try:
+            notify.deliver(clock=clock)
+        finally:
+            connection.close()
+
+    talker, worker = threading.Thread(target=talk), threading.Thread(target=work)
+    talker.start()
+    worker.start()
+    worker.join(4)
+    is_given_up = not worker.is_alive()
+    ends.set()
+    worker.join()
+    talker.join()
+    assert is_given_up == (backend == "booking.messaging.smtp")
+    assert state(message) == ("due", 1, "smtp SMTPServerDisconnected")
+
+
+@pytest.mark.django_db
+def test_texts_do_not_wait_behind_mails_that_nobody_takes(clock, texts, slow_mail, settings):
+    settings.EMAIL_TIMEOUT = 0.2
+    mails = [owed(clock, contact_channel="email", contact_value=f"{n}@mail.example") for n in range(3)]
+    text = owed(clock.ticked(1))
+    assert (notify.deliver(clock=clock, most=2), state(text)) == (1, ("sent", 1, ""))
+    assert [state(mail)[1] for mail in mails] == [1, 0, 0]
+    # And none is forgotten for it.
+    assert (notify.deliver(clock=clock), [state(mail)[1] for mail in mails]) == (0, [1, 1, 1])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -309,4 +398,4 @@ def test_the_bell_that_nobody_takes_loses_nothing(clock, monkeypatch, texts):
 
     monkeypatch.setattr(current_app, "send_task", away)
     message = owed(clock)
-    assert (notify.deliver(now=clock()), state(message)) == (1, ("sent", 1, ""))
+    assert (notify.deliver(clock=clock), state(message)) == (1, ("sent", 1, ""))

@@ -93,12 +93,12 @@ def test_what_a_killed_relay_had_sent_and_not_written_down_goes_out_once_more_un
     assert (len(texts.texts), message.state, message.attempts, message.fence) == (1, "due", 1, 1)
     assert message.lease_until is not None
     now = timezone.now()
-    assert (notify.deliver(now=now), len(texts.texts)) == (0, 1)
+    assert (notify.deliver(clock=lambda: now), len(texts.texts)) == (0, 1)
     later = now + notify.LEASE
-    assert (notify.deliver(now=later), len(texts.texts)) == (1, 2)
+    assert (notify.deliver(clock=lambda: later), len(texts.texts)) == (1, 2)
     message.refresh_from_db()
     assert (message.state, message.attempts, message.fence, message.lease_until) == ("sent", 2, 2, None)
-    assert notify.deliver(now=later + timedelta(days=1)) == 0
+    assert notify.deliver(clock=lambda: later + timedelta(days=1)) == 0
 
 
 def test_one_turn_does_the_workers_part_as_well(texts):
