@@ -321,9 +321,7 @@ CARRIER_SECONDS = env.number("CARRIER_SECONDS", 30, least=1, most=30)
 EMAIL_TIMEOUT = min(10, CARRIER_SECONDS)
 # Without a mail server (never in production) mail and texts go to the development page.
 EMAIL_BACKEND = (
-    "booking.messaging.smtp.EmailBackend"
-    if EMAIL_HOST
-    else "booking.messaging.development.EmailBackend"
+    "booking.messaging.smtp.EmailBackend" if EMAIL_HOST else "booking.messaging.development.EmailBackend"
 )
 
 SMS_API_URL = env.web_address("SMS_API_URL", "")
