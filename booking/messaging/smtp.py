@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import smtplib
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from threading import Event, Thread
 from typing import Any
 
@@ -24,11 +24,10 @@ class _Bounded(smtplib.SMTP):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._is_over = Event()
         Thread(target=self._end, daemon=True, name="mail that takes too long").start()
-        try:
+        with ExitStack() as unless_it_is_made:
+            unless_it_is_made.callback(self.close)
             super().__init__(*args, **kwargs)
-        except BaseException:
-            self.close()
-            raise
+            unless_it_is_made.pop_all()
 
     def _end(self) -> None:
         seconds: float = settings.CARRIER_SECONDS
