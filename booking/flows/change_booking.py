@@ -29,7 +29,7 @@ from booking.scheduling.errors import (
 from booking.scheduling.lifecycle import GONE, BookingState
 from booking.scheduling.terms import AppointmentRecord
 
-from . import confirm_booking, hold_slot, leases, notify
+from . import clinic_rules, confirm_booking, hold_slot, leases, notify
 from .confirm_booking import Clock
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def move_booking(booking: Booking, choice: hold_slot.Choice, *, visitor: Visitor
     a hold and a submit do: then the old one stands.
     """
     old = _changeable(booking, visitor, clock())
-    new = hold_slot.hold(old.to_visit(), choice, visitor=visitor, now=clock())
+    new = hold_slot.hold(old.to_visit(clinic_rules.reason_of(old)), choice, visitor=visitor, now=clock())
     hold_slot.give_to(new, old, replaces=old)
     try:
         new = confirm_booking.submit(new, visitor=visitor, clock=clock)

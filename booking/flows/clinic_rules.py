@@ -1,7 +1,7 @@
 """The clinic's rules as one process keeps them: who may see whom, for which reasons, within which limits.
 
-Read from the database once and kept until the database notes a change (see ``models.standing``). For pages that show
-what can be chosen; taking a time reads the rules anew.
+Read from the database once and kept until the database notes a change (see ``models.standing``). Whoever asks for them
+reads first whether it did, so that they are never older than the question: taking a time goes by them as pages do.
 """
 
 from __future__ import annotations
@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
 
-from booking.models import ClinicianRecord, CompactRecord, SchedulingPolicy, Specialty, VisitReasonRecord
+from booking.models import (
+    Booking,
+    ClinicianRecord,
+    CompactRecord,
+    SchedulingPolicy,
+    Specialty,
+    VisitReasonRecord,
+)
 from booking.models.standing import Standing, standing
 from booking.scheduling.availability import Policy
 from booking.scheduling.eligibility import Visit
@@ -30,7 +37,8 @@ class ClinicianCard:
 
 @dataclass(frozen=True)
 class ClinicRules:
-    """``reasons`` are the offered ones by code, with their rules; records here are shared and only ever read."""
+    """``reasons`` are the offered ones by code, ``terms`` those of every reason; records here are shared and only ever
+    read."""
 
     version: tuple[int, int]
     policy: Policy
@@ -72,6 +80,11 @@ def at(stands: Standing) -> ClinicRules:
         return _kept
 
 
+def reason_of(booking: Booking) -> VisitReason:
+    """With its rules as they are now, whether or not it is still offered."""
+    return current().terms[booking.reason.code]
+
+
 def _read(version: tuple[int, int]) -> ClinicRules:
     records = list(
         ClinicianRecord.objects.bookable()
@@ -80,7 +93,8 @@ def _read(version: tuple[int, int]) -> ClinicRules:
         .defer("photo__data", "photo__source_url")
     )
     compacts = CompactRecord.objects.prefetch_related("members")
-    reasons = {record.code: record for record in VisitReasonRecord.objects.offered().with_rules()}
+    every_reason = {record.code: record for record in VisitReasonRecord.objects.with_rules()}
+    offered = VisitReasonRecord.objects.offered().values_list("code", flat=True)
     policy = SchedulingPolicy.objects.filter(pk=1).first() or SchedulingPolicy()
     return ClinicRules(
         version=version,
@@ -90,8 +104,8 @@ def _read(version: tuple[int, int]) -> ClinicRules:
             {compact.code: compact.term for compact in compacts},
         ),
         cards={record.pk: _card(record) for record in records},
-        reasons=reasons,
-        terms={code: record.to_term() for code, record in reasons.items()},
+        reasons={code: every_reason[code] for code in offered if code in every_reason},
+        terms={code: record.to_term() for code, record in every_reason.items()},
         specialties={specialty.code: specialty for specialty in Specialty.objects.all()},
     )
 

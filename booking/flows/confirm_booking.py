@@ -29,7 +29,7 @@ from booking.scheduling.errors import (
 from booking.scheduling.lifecycle import BookingState
 from booking.scheduling.terms import AppointmentRequest, Modality
 
-from . import hold_slot, notify
+from . import clinic_rules, hold_slot, notify
 
 log = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
@@ -112,7 +112,7 @@ def last_look(booking: Booking, *, now: datetime) -> None:
     """Our rules and the EHR's free times once more, just before a create. Raises ``Refusal``."""
     choice = hold_slot.Choice(booking.schedule_id, booking.starts_at)
     hold_slot.check_offer(
-        booking.to_visit(),
+        booking.to_visit(clinic_rules.reason_of(booking)),
         choice,
         now=now,
         apart_from=[booking.pk],
@@ -169,7 +169,7 @@ def create(booking: Booking, *, clock: Clock) -> Booking:
 
 
 def appointment_request(booking: Booking, patient_ref: str) -> AppointmentRequest:
-    reason = booking.reason.to_term()
+    reason = clinic_rules.reason_of(booking)
     return AppointmentRequest(
         booking_id=booking.pk,
         practitioner_ref=booking.clinician.ehr_ref,

@@ -18,6 +18,8 @@ from booking.scheduling.errors import EhrFailure, Refusal, RefusalCode, TimeTake
 from booking.scheduling.lifecycle import BookingState
 from booking.scheduling.terms import Coding, HeldTime, HoldRequest, Modality
 
+from . import clinic_rules
+
 log = logging.getLogger(__name__)
 
 OVER = (BookingState.EXPIRED, BookingState.RELEASED, BookingState.REFUSED)
@@ -31,7 +33,7 @@ def _request(booking: Booking) -> HoldRequest:
         practitioner_ref=booking.clinician.ehr_ref,
         starts_at=booking.starts_at,
         ends_at=booking.ends_at,
-        appointment_type=booking.reason.to_term().appointment_types[Modality(booking.modality)],
+        appointment_type=clinic_rules.reason_of(booking).appointment_types[Modality(booking.modality)],
     )
 
 

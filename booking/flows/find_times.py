@@ -125,7 +125,7 @@ def _coming_wants(now: datetime) -> Iterator[board.Want]:
     rules = clinic_rules.current()
     lines = {
         board.Line(schedule.ref, schedule.zone, minutes, appointment_type): None
-        for reason in rules.terms.values()
+        for reason in (rules.terms[code] for code in rules.reasons)
         for modality, appointment_type in reason.appointment_types.items()
         for schedule, minutes in rules.index.lengths(reason, modality)
     }

@@ -26,12 +26,12 @@ from booking.models import (
 from booking.models.bookings import Visitor
 from booking.scheduling.availability import Policy, find_offers
 from booking.scheduling.clock import LONGEST_DAY, local_day
-from booking.scheduling.eligibility import Visit, Withheld, weigh
+from booking.scheduling.eligibility import Visit, Withheld
 from booking.scheduling.errors import Refusal, RefusalCode
 from booking.scheduling.lifecycle import BookingState
 from booking.scheduling.terms import Offer, Slot
 
-from . import ehr_holds, hold_limits
+from . import clinic_rules, ehr_holds, hold_limits
 
 # After the browser leaves, a hold is kept this long in case it comes back.
 LEAVING_SECONDS = 90
@@ -116,20 +116,16 @@ def check_offer(
     A time that the EHR keeps for us is not among its free ones: then our rules alone are asked, and the create tells
     whether it is still kept. Raises ``Refusal`` with the reason, or ``EhrUnavailable``. Reads only; no lock is held.
     """
-    record = (
-        ClinicianRecord.objects.bookable().with_directory().filter(schedules__id=choice.schedule_id).first()
-    )
-    if record is None:
+    rules = clinic_rules.current()
+    eligibility = rules.index.weigh_whose(choice.schedule_id, visit)
+    if eligibility is None:
         raise Refusal(RefusalCode.NOT_OFFERED)
-    clinician = record.to_term(visit.jurisdiction)
-    eligibility = weigh([clinician], visit)
     if not eligibility.eligible:
         raise Refusal(_REFUSALS.get(eligibility.withheld[0][1], RefusalCode.NOT_OFFERED))
     entry = eligibility.eligible[0]
     schedule = next((each for each in entry.schedules if each.id == choice.schedule_id), None)
     if schedule is None:
         raise Refusal(RefusalCode.NOT_OFFERED)
-    policy = SchedulingPolicy.current().to_term()
     ends_at = choice.starts_at + timedelta(minutes=entry.minutes)
     if is_kept_for_us:
         slots = [Slot(schedule.ref, choice.starts_at, ends_at)]
@@ -147,9 +143,11 @@ def check_offer(
             if slot.starts_at == choice.starts_at
         ]
     claims = Booking.objects.exclude(pk__in=apart_from).claims(
-        choice.starts_at - LONGEST_DAY, ends_at + LONGEST_DAY, now, [clinician.id]
+        choice.starts_at - LONGEST_DAY, ends_at + LONGEST_DAY, now, [entry.clinician.id]
     )
-    found = find_offers([entry], {schedule.ref: slots}, visit=visit, policy=policy, claims=claims, now=now)
+    found = find_offers(
+        [entry], {schedule.ref: slots}, visit=visit, policy=rules.policy, claims=claims, now=now
+    )
     if found.offers:
         return found.offers[0]
     for cause in found.withheld:
@@ -249,7 +247,10 @@ def renew(booking: Booking, *, visitor: Visitor, now: datetime) -> Booking:
         .filter(schedule_id=booking.schedule_id, starts_at=booking.starts_at)
     )
     renewed = again.first() or hold(
-        booking.to_visit(), Choice(booking.schedule_id, booking.starts_at), visitor=visitor, now=now
+        booking.to_visit(clinic_rules.reason_of(booking)),
+        Choice(booking.schedule_id, booking.starts_at),
+        visitor=visitor,
+        now=now,
     )
     if renewed.status is BookingState.HELD and renewed.patient is None:
         give_to(renewed, booking, replaces=booking.replaces)

@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from booking.scheduling.eligibility import Visit
 from booking.scheduling.lifecycle import CLAIMING, IN_DOUBT, BookingState, check
-from booking.scheduling.terms import Claim, Modality, PatientKind
+from booking.scheduling.terms import Claim, Modality, PatientKind, VisitReason
 
 from .directory import ClinicianRecord, ScheduleRecord
 from .people import PatientRecord, User
@@ -190,10 +190,10 @@ class Booking(models.Model):
     def is_live_hold(self, now: datetime) -> bool:
         return self.state == BookingState.HELD and self.hold_expires_at > now
 
-    def to_visit(self) -> Visit:
-        """What the patient asked for, to weigh it again."""
+    def to_visit(self, reason: VisitReason) -> Visit:
+        """What the patient asked for, to weigh it again by the reason's rules."""
         return Visit(
-            reason=self.reason.to_term(),
+            reason=reason,
             jurisdiction=self.jurisdiction,
             zone=self.zone,
             modality=Modality(self.modality),

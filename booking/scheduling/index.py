@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from .clock import local_day
 from .compacts import Compact, with_compacts
 from .durations import VisitCase, depends_on_patient_kind, minutes_for
-from .eligibility import Eligible, Visit, specialties_open, weigh
+from .eligibility import Eligibility, Eligible, Visit, specialties_open, weigh
 from .terms import Clinician, Modality, PatientKind, Schedule, VisitReason
 
 Answer = TypeVar("Answer")
@@ -40,6 +40,9 @@ class ClinicianIndex:
                 self._candidates[license.jurisdiction].add(position)
             if clinician.credentials:
                 self._by_compact.append(position)
+        self._by_schedule = {
+            each.id: clinician for clinician in self.clinicians for each in clinician.schedules
+        }
         self._here: dict[str, dict[str, tuple[Clinician, ...]]] = {}
         self._answers: dict[tuple[Hashable, ...], tuple[VisitReason, Any]] = {}
 
@@ -50,6 +53,13 @@ class ClinicianIndex:
             ("eligible", visit.modality, visit.specialty),
             lambda: weigh(self._with_specialties(visit), visit).eligible,
         )
+
+    def weigh_whose(self, schedule_id: int, visit: Visit) -> Eligibility | None:
+        """``weigh`` of the one clinician whose schedule that is; None when it is nobody's."""
+        clinician = self._by_schedule.get(schedule_id)
+        if clinician is None:
+            return None
+        return weigh([with_compacts(clinician, self._compacts, visit.jurisdiction)], visit)
 
     def specialties_open(self, visit: Visit, *, now: datetime, until: datetime) -> dict[str, int]:
         """As ``eligibility.specialties_open`` over everybody."""

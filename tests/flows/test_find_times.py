@@ -217,7 +217,8 @@ def test_a_grid_takes_as_many_queries_for_many_clinicians_as_for_one(
         for queries in (2, 1):
             with django_assert_num_queries(queries):
                 times.find_times(visit, block_number=0, now=clock(), stands=standing())
-        # The rules: clinicians with five things of theirs, compacts and their members, reasons with four, the policy.
+        # The rules: clinicians with five things of theirs, compacts and their members, reasons with four and which of
+        # them are offered, the policy.
         clinic_rules._kept = None
-        with django_assert_num_queries(17):
+        with django_assert_num_queries(18):
             clinic_rules.current()

@@ -203,8 +203,12 @@ def scene(
     env: Mapping[str, str] | None = None,
     application: str = "portal.wsgi:application",
     notices: bool = False,
+    can_fail: bool = True,
 ) -> Iterator[Scene]:
-    """Everything on ports of its own. ``application`` is for negative controls."""
+    """Everything on ports of its own. ``application`` is for negative controls.
+
+    Without ``can_fail`` there are no proxies, which otherwise take a core to carry what a busy portal says.
+    """
     with ExitStack() as servers:
         directory = servers.enter_context(temporary_directory("storm"))
         crashes = directory / "crashes"
@@ -215,17 +219,19 @@ def scene(
         redis = servers.enter_context(start_redis())
         sandbox = servers.enter_context(start_sandbox(roster=roster))
         box, texts = servers.enter_context(mailbox()), servers.enter_context(sms_gateway())
-        proxies = _proxies(servers.enter_context(fault_proxies()), postgres, redis, sandbox, box, texts)
+        ports = _ports(postgres, redis, sandbox, box, texts)
+        proxies = _proxies(servers.enter_context(fault_proxies()), ports) if can_fail else {}
+        ports |= {name: proxy.port for name, proxy in proxies.items()}
         postgres.server.execute("CREATE DATABASE storm")
         port = free_port()
-        ehr = f"http://{LOOPBACK}:{proxies['ehr'].port}"
+        ehr = f"http://{LOOPBACK}:{ports['ehr']}"
         settings = {
             "PORTAL_MODE": "test",
             "SECRET_KEY": "only-for-tests-" + "k" * 50,
             "ALLOWED_HOSTS": f"localhost,{LOOPBACK}",
             "PORTAL_URL": f"http://localhost:{port}",
-            "DATABASE_URL": f"postgres://portal@{LOOPBACK}:{proxies['postgres'].port}/storm",
-            "REDIS_URL": f"redis://{LOOPBACK}:{proxies['redis'].port}/0",
+            "DATABASE_URL": f"postgres://portal@{LOOPBACK}:{ports['postgres']}/storm",
+            "REDIS_URL": f"redis://{LOOPBACK}:{ports['redis']}/0",
             "VAR_DIR": str(directory),
             "PORTAL_CRASH_DIR": str(crashes),
             "EHR_NOTICE_SECRET": NOTICE_SECRET if notices else "",
@@ -233,9 +239,9 @@ def scene(
             "EHR_BASE_URL": ehr,
             "EHR_TOKEN_URL": f"{ehr}{urlsplit(sandbox.env['EHR_TOKEN_URL']).path}",
             **box.env,
-            "EMAIL_PORT": str(proxies["smtp"].port),
+            "EMAIL_PORT": str(ports["smtp"]),
             **texts.env,
-            "SMS_API_URL": f"http://{LOOPBACK}:{proxies['sms'].port}",
+            "SMS_API_URL": f"http://{LOOPBACK}:{ports['sms']}",
             **QUICK,
             **OPEN,
             **(env or {}),
@@ -262,22 +268,20 @@ def scene(
             watchman.stop()
 
 
-def _proxies(
-    proxies: FaultProxies,
-    postgres: MortalPostgres,
-    redis: Redis,
-    sandbox: SandboxControl,
-    box: Mailbox,
-    texts: SmsGateway,
-) -> dict[str, FaultProxy]:
-    ports = {
-        "ehr": urlsplit(sandbox.url).port,
+def _ports(
+    postgres: MortalPostgres, redis: Redis, sandbox: SandboxControl, box: Mailbox, texts: SmsGateway
+) -> dict[str, int]:
+    return {
+        "ehr": urlsplit(sandbox.url).port or 80,
         "redis": redis.port,
         "postgres": postgres.server.port,
         "smtp": box.port,
         "sms": texts.port,
     }
-    return {name: proxies.before(port) for name, port in ports.items() if port}
+
+
+def _proxies(proxies: FaultProxies, ports: Mapping[str, int]) -> dict[str, FaultProxy]:
+    return {name: proxies.before(port) for name, port in ports.items()}
 
 
 def processes_below(pid: int) -> list[int]:
