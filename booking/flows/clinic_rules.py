@@ -42,6 +42,7 @@ class ClinicRules:
 
     version: tuple[int, int]
     policy: Policy
+    policy_record: SchedulingPolicy
     index: ClinicianIndex
     cards: dict[int, ClinicianCard]
     reasons: dict[str, VisitReasonRecord]
@@ -99,6 +100,7 @@ def _read(version: tuple[int, int]) -> ClinicRules:
     return ClinicRules(
         version=version,
         policy=policy.to_term(),
+        policy_record=policy,
         index=ClinicianIndex(
             (record.to_own_term() for record in records),
             {compact.code: compact.term for compact in compacts},

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from booking import board, crash_points, ehr
 from booking.models import (
@@ -20,7 +20,6 @@ from booking.models import (
     BookingEvent,
     ClinicianRecord,
     ScheduleRecord,
-    SchedulingPolicy,
     VisitReasonRecord,
 )
 from booking.models.bookings import Visitor
@@ -28,7 +27,7 @@ from booking.scheduling.availability import Policy, find_offers
 from booking.scheduling.clock import LONGEST_DAY, local_day
 from booking.scheduling.eligibility import Visit, Withheld
 from booking.scheduling.errors import Refusal, RefusalCode
-from booking.scheduling.lifecycle import BookingState
+from booking.scheduling.lifecycle import CLAIMING, BookingState
 from booking.scheduling.terms import Offer, Slot
 
 from . import clinic_rules, ehr_holds, hold_limits
@@ -75,8 +74,10 @@ def lock_visitor(visitor: Visitor) -> None:
 
 def expire_overlapping(clinician_id: int, starts_at: datetime, ends_at: datetime, now: datetime) -> None:
     """Close the holds in the way whose time is up. Nobody else need have done it yet."""
-    lapsed = Booking.objects.overlapping(clinician_id, starts_at, ends_at).filter(
-        state=BookingState.HELD, hold_expires_at__lte=now
+    lapsed = (
+        Booking.objects.overlapping(clinician_id, starts_at, ends_at)
+        .filter(state=BookingState.HELD, hold_expires_at__lte=now)
+        .only("state")
     )
     for booking in lapsed:
         booking.move(BookingState.EXPIRED, actor="system", note="hold ended")
@@ -166,7 +167,8 @@ def hold(visit: Visit, choice: Choice, *, visitor: Visitor, now: datetime) -> Bo
         if booking.is_live_hold(now) and _is_same(booking, visit, choice):
             return booking
     own = [booking.pk for booking in mine]
-    ehr_holds.give_back_own(_kept_nearby(visitor, choice), now=now)
+    if ehr.gateway().capabilities.holds:
+        ehr_holds.give_back_own(_kept_nearby(visitor, choice), now=now)
     try:
         with ehr.within(settings.EHR_PAGE_SECONDS):
             offer = check_offer(visit, choice, now=now, apart_from=own)
@@ -176,21 +178,26 @@ def hold(visit: Visit, choice: Choice, *, visitor: Visitor, now: datetime) -> Bo
             ScheduleRecord.objects.filter(pk=choice.schedule_id).values_list("ehr_ref", flat=True)
         )
         raise
-    policy = SchedulingPolicy.current()
-    expires_at = now + timedelta(minutes=policy.hold_minutes)
+    rules = clinic_rules.current()
+    expires_at = now + timedelta(minutes=rules.policy_record.hold_minutes)
     with transaction.atomic():
         lock_visitor(visitor)
         lock_clinician(offer.clinician.id)
         expire_overlapping(offer.clinician.id, offer.starts_at, offer.ends_at, now)
         # Two presses of one button: whoever comes second finds the hold of the first.
-        twin = Booking.objects.of(visitor).claiming(now).exclude(pk__in=own)
-        for booking in twin.filter(schedule_id=choice.schedule_id, starts_at=choice.starts_at):
-            return booking
+        here = Q(schedule_id=choice.schedule_id, starts_at=choice.starts_at)
+        mine = list(
+            Booking.objects.of(visitor).filter(Q(state=BookingState.HELD) | Q(state__in=CLAIMING) & here)
+        )
+        for booking in mine:
+            is_live = booking.state != BookingState.HELD or booking.is_live_hold(now)
+            if is_live and booking.pk not in own and _is_at(booking, choice):
+                return booking
         # One that has meanwhile been submitted is not released, and stands against the new hold like anybody's.
-        for booking in Booking.objects.of(visitor).filter(state=BookingState.HELD):
+        for booking in mine:
             release(booking, note="chose another time")
         hold_limits.check(visitor, now=now)
-        if not is_free(offer, policy=policy.to_term(), now=now):
+        if not is_free(offer, policy=rules.policy, now=now):
             raise Refusal(RefusalCode.TIME_TAKEN)
         booking = Booking.objects.create(
             owner_key=visitor.owner_key,
@@ -198,7 +205,7 @@ def hold(visit: Visit, choice: Choice, *, visitor: Visitor, now: datetime) -> Bo
             network_key=visitor.network,
             clinician_id=offer.clinician.id,
             schedule_id=offer.schedule.id,
-            reason=VisitReasonRecord.objects.get(code=visit.reason.code),
+            reason=VisitReasonRecord.objects.only("code").get(code=visit.reason.code),
             modality=visit.modality,
             specialty=visit.specialty or "",
             patient_kind=visit.patient_kind or "",
@@ -265,10 +272,13 @@ def give_to(booking: Booking, like: Booking, *, replaces: Booking | None) -> Non
     booking.save(update_fields=[*_WHOSE, "replaces"])
 
 
+def _is_at(booking: Booking, choice: Choice) -> bool:
+    return booking.schedule_id == choice.schedule_id and booking.starts_at == choice.starts_at
+
+
 def _is_same(booking: Booking, visit: Visit, choice: Choice) -> bool:
     return (
-        booking.schedule_id == choice.schedule_id
-        and booking.starts_at == choice.starts_at
+        _is_at(booking, choice)
         and booking.reason.code == visit.reason.code
         and booking.modality == visit.modality
         and booking.jurisdiction == visit.jurisdiction
@@ -279,7 +289,7 @@ def _is_same(booking: Booking, visit: Visit, choice: Choice) -> bool:
 
 def extend(booking: Booking, *, now: datetime) -> bool:
     """Give the whole hold time once more. False when it was extended before, or is over."""
-    minutes = timedelta(minutes=SchedulingPolicy.current().hold_minutes)
+    minutes = timedelta(minutes=clinic_rules.current().policy_record.hold_minutes)
     return bool(
         Booking.objects.filter(
             pk=booking.pk, state=BookingState.HELD, hold_is_extended=False, hold_expires_at__gt=now

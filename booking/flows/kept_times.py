@@ -18,8 +18,8 @@ from weakref import WeakValueDictionary
 from django.conf import settings
 
 from booking import board
-from booking.models import Booking, BookingEvent
-from booking.models.standing import Standing
+from booking.models import Booking
+from booking.models.standing import Standing, noted_since
 from booking.scheduling.availability import Claims
 from booking.scheduling.clock import local_day
 from booking.scheduling.eligibility import Eligible, Visit
@@ -99,8 +99,8 @@ class Kept:
         )
 
     def _claims_are_others(self, stands: Standing) -> bool:
-        """Whether all that became of bookings since concerns other clinicians. Then it is not asked again."""
-        if not self.scope.who.isdisjoint(_noted_since(self.noted)):
+        """Whether all that was claimed or given back since is other clinicians'. Then it is not asked again."""
+        if not self.scope.who.isdisjoint(noted_since(self.noted)):
             return False
         self.noted = stands.claims
         return True
@@ -119,14 +119,7 @@ class Kept:
             return None
         lapsed = {claim.clinician_id for claim in self.claims.of_all() if claim.until and claim.until <= now}
         noted = {whose for key in changed if (whose := self.scope.whose.get(key)) is not None}
-        return (lapsed | noted | _noted_since(self.noted)) & self.scope.who
-
-
-def _noted_since(event: int) -> set[int]:
-    """Clinicians of whose bookings anything became after that event."""
-    return set(
-        BookingEvent.objects.filter(pk__gt=event).values_list("booking__clinician_id", flat=True).distinct()
-    )
+        return (lapsed | noted | noted_since(self.noted)) & self.scope.who
 
 
 _kept: OrderedDict[Hashable, Kept] = OrderedDict()

@@ -16,7 +16,9 @@ from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Now
 
-from .bookings import BookingEvent
+from booking.scheduling.lifecycle import CLAIMING, BookingState
+
+from .bookings import Booking, BookingEvent
 from .clinic import SchedulingPolicy
 from .compacts import CompactCredentialRecord, CompactMemberRecord, CompactRecord
 from .directory import ClinicianRecord, LicenseRecord, LocationRecord, ScheduleRecord, Specialty
@@ -62,6 +64,11 @@ def forget_changes(before: datetime) -> int:
     return RulesChange.objects.filter(at__lt=before).exclude(pk__in=newest).delete()[0]
 
 
+_CLAIMING = str(tuple(sorted(map(str, CLAIMING))))
+# To be held again has a new end.
+_STILL_CLAIMING = str(tuple(sorted(map(str, CLAIMING - {BookingState.HELD}))))
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """``rules`` and ``claims`` each differ from an earlier one when anything of theirs was committed in between.
@@ -83,6 +90,25 @@ def standing(using: str = "default") -> Standing:
         )
         last, count, event = cursor.fetchone()
     return Standing((last, count), event)
+
+
+def noted_since(event: int, using: str = "default") -> set[int]:
+    """Clinicians of whom a booking's event after that number may have changed which times are claimed.
+
+    Most of what becomes of a booking on its way leaves its claim as it is. A time limit that ceased is no change either:
+    who keeps the claim has to look again when it ends.
+    """
+    events, bookings = BookingEvent._meta.db_table, Booking._meta.db_table
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            f"SELECT DISTINCT clinician_id FROM {events} JOIN {bookings} ON {bookings}.id = booking_id"  # noqa: S608
+            f" WHERE {events}.id > %s"
+            f" AND (old_state = new_state OR old_state NOT IN {_CLAIMING} OR new_state NOT IN {_STILL_CLAIMING}"
+            # A hold that was over a moment before it went on: some had its time back already.
+            f" OR (old_state = '{BookingState.HELD}' AND at >= hold_expires_at))",
+            [event],
+        )
+        return {clinician_id for (clinician_id,) in cursor.fetchall()}
 
 
 def watch(sender: AppConfig, using: str = "default", **_more: Any) -> None:

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from booking.flows import clinic_rules, confirm_booking, hold_limits, hold_slot
 from booking.messaging.channels import DeliveryError
-from booking.models import Booking, PatientRecord, SchedulingPolicy, User
+from booking.models import Booking, PatientRecord, User
 from booking.scheduling.clock import local_day
 from booking.scheduling.errors import EhrUnavailable, Refusal, RefusalCode
 from booking.scheduling.lifecycle import BookingState
@@ -299,14 +299,17 @@ def review(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse:
 
 def _review_page(request: HttpRequest, draft: Draft, hold: Booking, *, failure: str = "") -> HttpResponse:
     now = timezone.now()
-    policy = SchedulingPolicy.current()
+    rules = clinic_rules.current()
+    policy = rules.policy_record
+    # The kept one knows its specialties already.
+    reason = rules.reasons.get(hold.reason.code, hold.reason)
     context = {
         "card": visit_card(hold, now=now),
         "rows": visit_rows(hold, with_changes=True),
         "cost_words": policy.cost_words,
         "change_words": policy.change_words,
         "notice": notice_for(failure) if failure else None,
-        "journey": journey("review", draft=draft, reason=hold.reason, back="details", hold=hold, now=now),
+        "journey": journey("review", draft=draft, reason=reason, back="details", hold=hold, now=now),
     }
     return render(request, "booking/review.html", context, status=503 if failure else 200)
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from django.conf import settings
 from django.urls import reverse
 
-from booking.flows import notify
+from booking.flows import clinic_rules, notify
 from booking.messaging.words import MODALITY_WORDS, license_words, place_of, when_of, zone_of
-from booking.models import Booking, Message, SchedulingPolicy
+from booking.models import Booking, Message
 from booking.scheduling.clock import date_words, local_day, time_words, zone_words
 from booking.scheduling.jurisdictions import JURISDICTIONS
 from booking.scheduling.lifecycle import BookingState
@@ -66,7 +66,7 @@ def visit_card(booking: Booking, *, now: datetime, is_owner: bool = True) -> Vis
     on = local_day(booking.starts_at, zone)
     minutes = int((booking.ends_at - booking.starts_at).total_seconds() // 60)
     is_booked = booking.state == BookingState.BOOKED and not booking.is_moved_onto_another
-    policy = SchedulingPolicy.current()
+    policy = clinic_rules.current().policy_record
     contact = _contact_words(booking) if is_owner else ""
     return VisitCard(
         state=_state(booking),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 
 from django.conf import settings
 from django.contrib.messages import get_messages
@@ -12,6 +13,7 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
@@ -33,7 +35,7 @@ from .forms import ZoneForm
 from .journey import journey
 from .present_times import WEEK, Filters, GridPresenter, freshness_words, parse_slot_value
 from .present_visit import hold_notice
-from .presenters import GridPieces, Notice, TimesGrid
+from .presenters import GridFilters, GridPieces, Notice, TimesGrid
 from .refusals import notice_for
 
 _finished = Finished[FinishedPage]()
@@ -210,9 +212,7 @@ def _grid(asked: _Asked, found: Times) -> tuple[TimesGrid, bool]:
         body = presenter.body(later=later, has_alternatives=bool(alternatives))
         return GridPieces(
             say=presenter.say(body),
-            filters_html=render_to_string(
-                "booking/_times_filters.html", {"filters": presenter.choices(asked.modalities)}
-            ),
+            filters_html=_filters_html(presenter.choices(asked.modalities)),
             body_html=render_to_string("booking/_times_body.html", {"grid": body}, request),
         )
 
@@ -225,6 +225,12 @@ def _grid(asked: _Asked, found: Times) -> tuple[TimesGrid, bool]:
         alternatives=alternatives,
     )
     return grid, is_settled
+
+
+@lru_cache(maxsize=64)
+def _filters_html(filters: GridFilters) -> SafeString:
+    """Kept, for it changes much more rarely than the times below it."""
+    return render_to_string("booking/_times_filters.html", {"filters": filters})
 
 
 def _refusal(request: HttpRequest, draft: Draft, openings: Openings) -> tuple[Notice | None, list[Offer]]:

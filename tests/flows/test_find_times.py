@@ -12,7 +12,7 @@ import pytest
 from booking.flows import clinic_rules, hold_slot, kept_times
 from booking.flows import find_times as times
 from booking.flows.hold_slot import Choice
-from booking.models import ClinicianRecord, ScheduleRecord, standing
+from booking.models import Booking, BookingEvent, ClinicianRecord, ScheduleRecord, standing
 from booking.scheduling.clock import local_day
 from booking.scheduling.errors import EhrUnavailable
 from booking.scheduling.lifecycle import BookingState
@@ -62,26 +62,48 @@ def test_what_becomes_of_others_bookings_costs_no_new_work(clinic, clock):
     before = find(clinic, clock).openings
     offer = find(clinic, clock).offers[0]
 
-    def begin(schedule) -> None:
-        held = factories.booking(
-            clinician=schedule.clinician,
-            schedule=schedule,
-            starts_at=offer.starts_at,
-            ends_at=offer.ends_at,
-            state=BookingState.HELD,
-            hold_expires_at=clock() + timedelta(minutes=9),
-            patient=None,
-        )
-        assert held.move(BookingState.SUBMITTING, actor="patient")
-
-    begin(other.schedules.get())
+    claim(other.schedules.get(), offer, clock)
     assert find(clinic, clock).openings is before
-    begin(ScheduleRecord.objects.get(pk=offer.schedule.id))
+    claim(ScheduleRecord.objects.get(pk=offer.schedule.id), offer, clock)
     after = find(clinic, clock)
     assert (after.openings is before, offer.starts_at in {each.starts_at for each in after.offers}) == (
         False,
         False,
     )
+
+
+def claim(schedule, offer, clock) -> Booking:
+    """A hold of somebody, with what is on record of it."""
+    held = factories.booking(
+        clinician=schedule.clinician,
+        schedule=schedule,
+        starts_at=offer.starts_at,
+        ends_at=offer.ends_at,
+        state=BookingState.HELD,
+        hold_expires_at=clock() + timedelta(minutes=9),
+        appointment_ref="",
+    )
+    BookingEvent.objects.create(booking=held, new_state=BookingState.HELD, actor="patient")
+    return held
+
+
+def test_a_claim_that_goes_on_to_a_visit_costs_no_new_work_and_outlives_its_hold(clinic, clock, monkeypatch):
+    offer = find(clinic, clock).offers[0]
+    schedule = ScheduleRecord.objects.get(pk=offer.schedule.id)
+    held, lapsing = (claim(schedule, each, clock) for each in (offer, find(clinic, clock).offers[-1]))
+    before = find(clinic, clock).openings
+    looks = kept_times._look_anew
+    monkeypatch.setattr(kept_times, "_look_anew", None)
+    for state, more in (
+        (BookingState.SUBMITTING, {}),
+        (BookingState.BOOKED, {"appointment_ref": "Appointment/1"}),
+    ):
+        assert held.move(state, actor="patient", **more)
+        assert find(clinic, clock).openings is before
+    monkeypatch.setattr(kept_times, "_look_anew", looks)
+    # Both were kept as holds. When their time is up, the one that has become a visit still takes its time.
+    shown = {each.starts_at for each in find(clinic, clock.ticked(600)).offers}
+    assert (held.starts_at in shown, lapsing.starts_at in shown) == (False, True)
 
 
 @pytest.mark.django_db(transaction=True)

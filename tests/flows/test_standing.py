@@ -12,6 +12,7 @@ from django.db import connection, transaction
 
 from booking.models import (
     Booking,
+    BookingEvent,
     ClinicianPhoto,
     ClinicianRecord,
     CompactMemberRecord,
@@ -27,8 +28,8 @@ from booking.models import (
     VisitReasonRecord,
     standing,
 )
-from booking.models.standing import WATCHED, forget_changes
-from booking.scheduling.lifecycle import BookingState
+from booking.models.standing import WATCHED, forget_changes, noted_since
+from booking.scheduling.lifecycle import CLAIMING, TRANSITIONS, BookingState
 from tests import factories
 from tests.rig.processes import ROOT, clean_environment
 
@@ -177,3 +178,43 @@ def test_sqlite_notes_changes_too(tmp_path):
         "print('CHANGED', [one != other for one, other in zip(seen, seen[1:])])",
     )
     assert said.split("CHANGED ")[1].strip() == "[True, True, False, True]"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param(old, new, id=f"{old}-{new}")
+        for old, following in TRANSITIONS.items()
+        for new in sorted(following)
+        if old != new
+    ],
+)
+def test_what_leaves_a_claim_as_it_is_is_nothing_new(db, old, new):
+    """Every way a booking can go. One that is held again has a new end, so that it is as if it were claimed anew."""
+    begins, ends = old in CLAIMING, new in CLAIMING
+    fields = {"appointment_ref": "Appointment/1"} if "booked" in (old, new) else {}
+    in_an_hour = datetime.now(UTC) + timedelta(hours=1)
+    made = factories.booking(state=old, hold_expires_at=in_an_hour, **fields)
+    before = standing().claims
+    assert made.move(new, actor="system")
+    is_new = (begins, ends) != (True, True) or new == "held"
+    assert noted_since(before) == ({made.clinician_id} if is_new else set())
+
+
+@pytest.mark.parametrize("seconds", [-1, 60], ids=["after-its-end", "before-its-end"])
+def test_a_hold_that_goes_on_after_its_end_is_a_new_claim(db, seconds):
+    ends = datetime.now(UTC) + timedelta(seconds=seconds)
+    made = factories.booking(state=BookingState.HELD, hold_expires_at=ends, appointment_ref="")
+    before = standing().claims
+    assert made.move(BookingState.SUBMITTING, actor="patient")
+    assert noted_since(before) == ({made.clinician_id} if seconds < 0 else set())
+
+
+def test_what_was_changed_in_the_ehr_and_a_new_hold_are_new(db):
+    made = factories.booking()
+    before = standing().claims
+    made.note("changed in the EHR")
+    assert noted_since(before) == {made.clinician_id}
+    assert noted_since(standing().claims) == set()
+    BookingEvent.objects.create(booking=made, new_state=BookingState.HELD, actor="patient")
+    assert noted_since(before) == {made.clinician_id}
