@@ -173,7 +173,7 @@ def run_soak(given: argparse.Namespace) -> Iterator[tuple[str, Figures, bool]]:
     from .people import make_people
     from .scene import scene as start
 
-    with start(can_fail=False) as scene:
+    with start(can_fail=False, hours=("09:00", "17:00"), days=28) as scene:
         people = make_people(scene, int(given.minutes * 60 * given.soak_bookings) + 20)
         found = soak.soak(
             scene, people, minutes=given.minutes, bookings=given.soak_bookings, grids=given.soak_grids

@@ -13,7 +13,7 @@ from tests.rig.fault_proxy import Mode
 
 from .checker import Findings, check, look_again, settle
 from .people import AWAY, BOOKED, CONFIRMING, LightVisitor, Patient, read
-from .scene import Scene, days_ahead
+from .scene import Scene
 
 
 @dataclass
@@ -60,7 +60,7 @@ def to_review(scene: Scene, patients: list[Patient]) -> list[tuple[Patient, Ligh
     def walk(patient: Patient) -> tuple[Patient, LightVisitor]:
         visitor = LightVisitor(scene.portal.url, patient.session)
         for _ in range(20):
-            visitor.open(f"/book/times/?day={draw.choice(days_ahead())}")
+            visitor.open(f"/book/times/?day={draw.choice(scene.days_ahead())}")
             if slots := visitor.page.buttons("slot"):
                 visitor.press(name="slot", value=draw.choice(slots).value)
                 if visitor.page.path == "/book/review/":

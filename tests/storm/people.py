@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tests.journeys.plain import Page, PlainVisitor
+from tests.journeys.plain import Button, Form, Page, PlainVisitor
 
-from .scene import Scene, days_ahead
+from .scene import Scene
 
 # Runs inside the portal: sessions of people with proved contacts and details, and no time chosen yet.
 _SCRIPT = """
@@ -50,6 +50,7 @@ BOOKED, CONFIRMING, STAFF, REFUSED, AWAY, TAKEN, FAILED = (
     "failed",
 )
 SETTLED = frozenset({BOOKED, CONFIRMING, STAFF, REFUSED})
+TIMES = "/book/times/"
 _VISIT = re.compile(r"^/visits/([0-9a-f-]{36})/$")
 
 
@@ -85,8 +86,27 @@ def make_people(scene: Scene, count: int, *, first: int = 0, by_text: int = 5) -
     return [Patient(*row) for row in rows]
 
 
+class TimesPage(Page):
+    """A page of times, of which there are hundreds: only what is pressed there is read, and that by its looks."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.status, self.url, self.path = response.status_code, response.url, response.url.path
+        self.html, self.text, self.links = response.text, "", []
+        values = re.findall(r'<button[^>]* name="slot" value="([^"]+)"', self.html)
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.html)
+        fields = {"csrfmiddlewaretoken": token[1]} if token else {}
+        buttons = [Button("", "slot", value) for value in values]
+        self.forms = [Form(TIMES, "post", fields, buttons=buttons)]
+
+
 class LightVisitor(PlainVisitor):
     """As ``PlainVisitor``, without the certificates that cost it 40 ms and that nobody here needs."""
+
+    def open(self, path: str) -> Page:
+        response = self.http.get(path)
+        is_of_times = response.is_success and response.url.path == TIMES
+        self.page = TimesPage(response) if is_of_times else Page(response)
+        return self.page
 
     def __init__(self, base_url: str, session: str, seconds: float = 30) -> None:
         self.http = httpx.Client(
@@ -106,7 +126,7 @@ def read(page: Page) -> tuple[str, str]:
             "could not be booked": REFUSED,
         }
         return next((what for text, what in words.items() if text in page.text), FAILED), found[1]
-    if page.status == 200 and page.path == "/book/times/":
+    if page.status == 200 and page.path == TIMES:
         return TAKEN, ""
     if page.status == 200 and page.path == "/book/review/":
         return "review", ""
@@ -119,7 +139,7 @@ class Booker:
     """Books for one patient as a person would who does not give up: whatever fails is looked at again."""
 
     def __init__(self, scene: Scene, patient: Patient, draw: random.Random, *, patience: float) -> None:
-        self.patient = patient
+        self.patient, self._days = patient, scene.days_ahead()
         self._draw = draw
         self._visitor = LightVisitor(scene.portal.url, patient.session)
         self._ends = time.monotonic() + patience
@@ -145,7 +165,7 @@ class Booker:
             found = self._try(lambda: self._visitor.open("/book/review/"), "GET review")
             if found != TAKEN:
                 return found
-        day = self._draw.choice(days_ahead())
+        day = self._draw.choice(self._days)
         found = self._try(lambda: self._visitor.open(f"/book/times/?day={day}"), "GET times")
         if found != TAKEN:
             return found

@@ -39,7 +39,6 @@ from tests.rig.sms import SmsGateway, sms_gateway
 
 NOTICE_SECRET = "only-for-storms-" + "".join(chr(97 + n) for n in range(20))
 CLINICIANS = 24
-DAYS_AHEAD = 14
 
 # An EHR that is given up on after seconds, so that a test need not rest for minutes. Limits on calls are not its subject.
 QUICK = {
@@ -56,7 +55,12 @@ OPEN = {"EHR_CALLS_PER_MINUTE": "100000", "EHR_CALLS_PER_SECOND": "10000"}
 
 
 def write_roster(
-    path: Path, clinicians: int = CLINICIANS, *, horizon_days: int = 40, step_minutes: int = 15
+    path: Path,
+    clinicians: int = CLINICIANS,
+    *,
+    horizon_days: int = 40,
+    step_minutes: int = 15,
+    hours: tuple[str, str] = ("06:00", "20:00"),
 ) -> None:
     """A clinic with time for everybody: family doctors in California, seven days a week."""
     place = {"key": 1, "id": "6c0f4b9a-3d5e-4f17-8a52-0d9b7e1c2a34", "name": "Storm Clinic"}
@@ -69,7 +73,7 @@ def write_roster(
             "taxonomy": "207Q00000X",
             "states": ["CA"],
             "place": 1,
-            "hours": [["MTWRFSU", "06:00", "20:00"]],
+            "hours": [["MTWRFSU", *hours]],
             "busy": [],
         }
         for number in range(clinicians)
@@ -174,6 +178,11 @@ class Scene:
     crashes: Path
     database_url: str
     servers: ExitStack = field(repr=False)
+    days: int
+
+    def days_ahead(self) -> list[str]:
+        """Those that people look at, none of them near enough for a lead time or a midnight to matter."""
+        return [(datetime.now(UTC).date() + timedelta(days=3 + n)).isoformat() for n in range(self.days)]
 
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.database_url, autocommit=True) as connection:
@@ -204,8 +213,10 @@ def scene(
     application: str = "portal.wsgi:application",
     notices: bool = False,
     can_fail: bool = True,
+    hours: tuple[str, str] = ("06:00", "20:00"),
+    days: int = 14,
 ) -> Iterator[Scene]:
-    """Everything on ports of its own. ``application`` is for negative controls.
+    """Everything on ports of its own. ``application`` is for negative controls; people look at so many ``days``.
 
     Without ``can_fail`` there are no proxies, which otherwise take a core to carry what a busy portal says.
     """
@@ -214,7 +225,7 @@ def scene(
         crashes = directory / "crashes"
         crashes.mkdir()
         roster = directory / "roster.json"
-        write_roster(roster)
+        write_roster(roster, hours=hours)
         postgres = servers.enter_context(mortal_postgres())
         redis = servers.enter_context(start_redis())
         sandbox = servers.enter_context(start_sandbox(roster=roster))
@@ -253,7 +264,7 @@ def scene(
         watchman = Watchman(portal, postgres)
         here = Scene(
             postgres, redis, sandbox, box, texts, proxies, portal, watchman, crashes,
-            postgres.server.url("storm"), servers,
+            postgres.server.url("storm"), servers, days,
         )  # fmt: skip
         watchman.start()
         try:
@@ -307,8 +318,3 @@ def kill(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def days_ahead(count: int = DAYS_AHEAD) -> list[str]:
-    """Days on which the clinic has time, none of them near enough for a lead time or a midnight to matter."""
-    return [(datetime.now(UTC).date() + timedelta(days=3 + n)).isoformat() for n in range(count)]

@@ -15,7 +15,7 @@ import httpx
 
 from .checker import Findings, check, look_again, settle
 from .people import Booker, Patient
-from .scene import Scene, days_ahead, processes_below
+from .scene import Scene, processes_below
 
 
 @dataclass
@@ -91,7 +91,7 @@ def soak(scene: Scene, patients: list[Patient], *, minutes: float, bookings: flo
     def look() -> None:
         began = time.monotonic()
         try:
-            status = looker.get(f"/book/times/?day={draw.choice(days_ahead())}").status_code
+            status = looker.get(f"/book/times/?day={draw.choice(scene.days_ahead())}").status_code
         except httpx.TransportError:
             status = 0
         with lock:
