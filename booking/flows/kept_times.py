@@ -79,7 +79,10 @@ class _Scope:
 
 @dataclass(slots=True)
 class Kept:
-    """What was worked out for one question. ``noted`` is the number of the last event of a booking that is in it."""
+    """What was worked out for one question. ``noted`` is the number of the last event of a booking that is in it.
+
+    ``since`` has whose claims may differ by a later standing, under that one's number.
+    """
 
     scope: _Scope
     openings: Openings
@@ -88,6 +91,7 @@ class Kept:
     noted: int
     until: datetime
     made_at: float
+    since: tuple[int, set[int]] | None = None
 
     def is_good(self, stands: Standing, now: datetime) -> bool:
         """Whether nobody claimed or gave back a time of these, no schedule was seen to differ, and no time has passed."""
@@ -100,7 +104,7 @@ class Kept:
 
     def _claims_are_others(self, stands: Standing) -> bool:
         """Whether all that was claimed or given back since is other clinicians'. Then it is not asked again."""
-        if not self.scope.who.isdisjoint(noted_since(self.noted)):
+        if not self.scope.who.isdisjoint(self._noted(stands)):
             return False
         self.noted = stands.claims
         return True
@@ -112,14 +116,20 @@ class Kept:
             return True
         return at < self.view.until and not board.has_changed(self.scope.wants.keys, self.view.number)
 
-    def claimed_since(self, now: datetime) -> set[int] | None:
+    def _noted(self, stands: Standing) -> set[int]:
+        """Asked once for a standing: who looks anew has just asked whether that is needed."""
+        if self.since is None or self.since[0] != stands.claims:
+            self.since = stands.claims, noted_since(self.noted)
+        return self.since[1]
+
+    def claimed_since(self, stands: Standing, now: datetime) -> set[int] | None:
         """Those of whom something may have been claimed or given back since; None when that can be anybody."""
         changed = board.changed(self.view.number)
         if changed is None or time.monotonic() >= self.made_at + KEPT_SECONDS:
             return None
         lapsed = {claim.clinician_id for claim in self.claims.of_all() if claim.until and claim.until <= now}
         noted = {whose for key in changed if (whose := self.scope.whose.get(key)) is not None}
-        return (lapsed | noted | noted_since(self.noted)) & self.scope.who
+        return (lapsed | noted | self._noted(stands)) & self.scope.who
 
 
 _kept: OrderedDict[Hashable, Kept] = OrderedDict()
@@ -195,7 +205,7 @@ def _look_anew(question: Question, stands: Standing, now: datetime, seconds: flo
         and not board.has_changed(scope.urgent, before.view.number)
     ):
         # Read again, and the same: what was made of it is as good as before.
-        kept = replace(before, view=view)
+        kept = replace(before, view=view, since=None)
     else:
         kept = _work_out(question, scope, stands, now, view, before)
         if before is not None and kept.openings == before.openings:
@@ -219,7 +229,7 @@ def _work_out(
     within, policy = question.bounds.whole, question.rules.policy
     # A day more on either side: daily caps count by the schedule's day.
     first, last = instant(within[0]) - timedelta(days=1), instant(within[1]) + timedelta(days=1)
-    changed = None if before is None else before.claimed_since(now)
+    changed = None if before is None else before.claimed_since(stands, now)
     if before is None or changed is None:
         found = (each for each in Booking.objects.claims(first, last, now) if each.clinician_id in scope.who)
         claims, made_at = Claims(found, policy.buffer), time.monotonic()

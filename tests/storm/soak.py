@@ -91,7 +91,9 @@ def soak(scene: Scene, patients: list[Patient], *, minutes: float, bookings: flo
     def look() -> None:
         began = time.monotonic()
         try:
-            status = looker.get(f"/book/times/?day={draw.choice(scene.days_ahead())}").status_code
+            # Half of them as the page first comes, half at any day there is.
+            day = "" if draw.random() < 0.5 else f"?day={draw.choice(scene.days_ahead())}"
+            status = looker.get(f"/book/times/{day}").status_code
         except httpx.TransportError:
             status = 0
         with lock:
