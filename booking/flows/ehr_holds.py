@@ -26,14 +26,19 @@ OVER = (BookingState.EXPIRED, BookingState.RELEASED, BookingState.REFUSED)
 MOST_AT_ONCE = 50
 
 
+# Giving back goes by the booking and the time: a hold that is over may be of a type that its reason has no more.
+_NO_TYPE = Coding("", "")
+
+
 def _request(booking: Booking) -> HoldRequest:
+    types = clinic_rules.reason_of(booking).appointment_types
     return HoldRequest(
         booking_id=booking.pk,
         schedule_ref=booking.schedule.ehr_ref,
         practitioner_ref=booking.clinician.ehr_ref,
         starts_at=booking.starts_at,
         ends_at=booking.ends_at,
-        appointment_type=clinic_rules.reason_of(booking).appointment_types[Modality(booking.modality)],
+        appointment_type=types.get(Modality(booking.modality), _NO_TYPE),
     )
 
 
@@ -155,5 +160,5 @@ def _of_nobody(time: HeldTime, practitioner_ref: str) -> HoldRequest:
         practitioner_ref=practitioner_ref,
         starts_at=time.starts_at,
         ends_at=time.ends_at,
-        appointment_type=Coding("", ""),
+        appointment_type=_NO_TYPE,
     )

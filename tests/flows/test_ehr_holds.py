@@ -89,6 +89,15 @@ def test_a_hold_that_is_over_is_given_back(clinic, visitor, clock, state):
     assert ehr_holds.give_back_due(now=clock()) == 0
 
 
+def test_a_hold_is_given_back_though_its_reason_is_no_longer_held_that_way(clinic, visitor, clock):
+    """What an admin took away since must not keep the time for good, nor the times of all others behind it."""
+    held = hold(clinic, visitor, clock())
+    hold_slot.release(held)
+    clinic.reason.modalities.all().delete()
+    assert ehr_holds.give_back_due(now=clock()) == 1
+    assert slots(clinic, held) == []
+
+
 def test_a_time_that_the_ehr_gave_to_somebody_else_is_refused_and_the_hold_ends(clinic, visitor, clock):
     choice = clinic.choice()
     stranger = factories.visitor()
