@@ -19,14 +19,13 @@ from .scene import Scene
 @dataclass
 class Death:
     """``presses`` while it was gone; those ``answered`` by its end were each a first try of one call. ``went_out`` is every
-    request that came to its door meanwhile, the workers' and those of presses still waiting too. ``honest``: pages that
-    said the time is still held, or that we are confirming."""
+    request that came to its door meanwhile, the workers' and those of presses still waiting too. ``took`` has the seconds
+    of every page by what it said; ``honest`` are those that said the time is still held, or that we are confirming."""
 
     presses: int = 0
     answered: int = 0
     went_out: int = 0
-    pages: dict[str, int] = field(default_factory=dict)
-    seconds: list[float] = field(default_factory=list)
+    took: dict[str, list[float]] = field(default_factory=dict)
     first_success_after: float = 0.0
     findings: Findings = field(default_factory=Findings)
 
@@ -35,11 +34,15 @@ class Death:
         return self.went_out / max(1, self.answered)
 
     @property
+    def seconds(self) -> list[float]:
+        return sorted(each for some in self.took.values() for each in some)
+
+    @property
     def honest(self) -> int:
-        return self.pages.get(AWAY, 0) + self.pages.get(CONFIRMING, 0)
+        return len(self.took.get(AWAY, [])) + len(self.took.get(CONFIRMING, []))
 
     def figures(self) -> dict[str, Any]:
-        took = sorted(self.seconds)
+        took = self.seconds
         return self.findings.figures() | {
             "presses while away": self.presses,
             "answered while away": self.answered,
@@ -49,6 +52,7 @@ class Death:
             "page p50 s": round(took[len(took) // 2], 2) if took else 0,
             "page max s": round(took[-1], 2) if took else 0,
             "pages over 3 s": sum(each > 3 for each in took),
+            "slowest page s by what it said": {what: round(max(some), 2) for what, some in self.took.items()},
             "first success after s": round(self.first_success_after, 1),
         }
 
@@ -87,8 +91,7 @@ def die(
         page = visitor.press("Book this visit") if is_before else visitor.open("/book/review/")
         what, _ = read(page)
         with lock:
-            found.pages[what] = found.pages.get(what, 0) + 1
-            found.seconds.append(time.monotonic() - began)
+            found.took.setdefault(what, []).append(time.monotonic() - began)
             if what == BOOKED:
                 booked_at.append(time.monotonic())
         return what

@@ -15,7 +15,7 @@ MOST_REPEATED = 1.1
 
 def assert_honest(found: dead_ehr.Death) -> None:
     """Whoever was still waiting when the EHR came back was booked; all others were told that their time is held."""
-    assert set(found.pages) <= {AWAY, CONFIRMING, BOOKED}
+    assert set(found.took) <= {AWAY, CONFIRMING, BOOKED}
     assert found.honest > found.presses / 2
 
 
