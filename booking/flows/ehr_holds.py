@@ -24,8 +24,6 @@ log = logging.getLogger(__name__)
 
 OVER = (BookingState.EXPIRED, BookingState.RELEASED, BookingState.REFUSED)
 MOST_AT_ONCE = 50
-
-
 # Giving back goes by the booking and the time: a hold that is over may be of a type that its reason has no more.
 _NO_TYPE = Coding("", "")
 
