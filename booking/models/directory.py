@@ -222,10 +222,10 @@ class ClinicianRecord(EhrFilled):
             schedules=tuple(record.to_term() for record in self.live_schedules),
         )
 
-    def to_term(self, where: str = "") -> Clinician:
-        """With what compacts grant among the licenses; ``where`` limits that to one jurisdiction, and is quicker."""
+    def to_term(self) -> Clinician:
+        """With what compacts grant among the licenses."""
         compacts = {each.compact.code: each.compact.term for each in self.compact_credentials.all()}
-        return with_compacts(self.to_own_term(), compacts, where)
+        return with_compacts(self.to_own_term(), compacts)
 
 
 class LicenseRecord(models.Model):

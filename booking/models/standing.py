@@ -45,6 +45,11 @@ WATCHED: tuple[type[models.Model], ...] = (
 )
 
 
+# In words of SQL. To be held again is to have a new end.
+_CLAIMING = str(tuple(sorted(map(str, CLAIMING))))
+_STILL_CLAIMING = str(tuple(sorted(map(str, CLAIMING - {BookingState.HELD}))))
+
+
 class RulesChange(models.Model):
     """One write, or one statement of many, to a table that rules are read from."""
 
@@ -62,11 +67,6 @@ def forget_changes(before: datetime) -> int:
     """Delete old notes. The newest stays, or the next one could look like one already seen."""
     newest = RulesChange.objects.order_by("-pk").values("pk")[:1]
     return RulesChange.objects.filter(at__lt=before).exclude(pk__in=newest).delete()[0]
-
-
-_CLAIMING = str(tuple(sorted(map(str, CLAIMING))))
-# To be held again has a new end.
-_STILL_CLAIMING = str(tuple(sorted(map(str, CLAIMING - {BookingState.HELD}))))
 
 
 @dataclass(frozen=True, slots=True)

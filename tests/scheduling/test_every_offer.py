@@ -429,3 +429,7 @@ def test_index_answers_what_weighing_everybody_does(world, data):
             assert index.modalities_open(asked) == [
                 each for each in Modality if weigh(people, replace(asked, modality=each)).eligible
             ]
+            for whose in people:
+                for schedule in whose.schedules:
+                    assert index.weigh_whose(schedule.id, asked) == weigh([whose], asked)
+        assert index.weigh_whose(-1, asked) is None
