@@ -20,7 +20,7 @@ from .bell import Bell
 log = logging.getLogger(__name__)
 
 # Longer than a carrier is waited for, or the next worker would send what this one is still sending.
-LEASE = timedelta(seconds=max(settings.WORKER_LEASE_SECONDS, settings.CARRIER_SECONDS + 5))
+LEASE = timedelta(seconds=max(settings.WORKER_LEASE_SECONDS, channels.LONGEST_SECONDS + 5))
 # One run sends for this long; what is left is due at the next bell, a few seconds later.
 LONGEST_RUN_SECONDS = 45
 # After each failed attempt, in seconds; then the message is given up and shown to staff.
@@ -102,7 +102,7 @@ def deliver(*, clock: Callable[[], datetime], most: int = 50) -> int:
 
 def _claim(now: datetime, *, other_than: Collection[str] = ()) -> Message | None:
     """Lease the row that is due longest to this worker. ``fence`` grows with each lease, so that a late worker cannot
-    overwrite."""
+    overwrite. ``last_error`` of what is returned is the last attempt's; on record nothing is known of this one yet."""
     ready = Message.objects.filter(
         Q(lease_until=None) | Q(lease_until__lte=now), state=Message.State.DUE, due_at__lte=now
     ).exclude(channel__in=other_than)
@@ -113,9 +113,25 @@ def _claim(now: datetime, *, other_than: Collection[str] = ()) -> Message | None
         row.lease_until = now + LEASE
         row.fence += 1
         row.attempts += 1
-        row.save(update_fields=["lease_until", "fence", "attempts"])
+        before, row.last_error = row.last_error, ""
+        row.save(update_fields=["lease_until", "fence", "attempts", "last_error"])
     related = ("booking__clinician", "booking__schedule__location", "booking__patient", "booking__reason")
-    return Message.objects.select_related(*related).get(pk=row.pk)
+    message = Message.objects.select_related(*related).get(pk=row.pk)
+    message.last_error = before
+    return message
+
+
+def _taken_before(message: Message, text: channels.Text) -> str:
+    """The carrier's id of an earlier attempt at this that it took without our knowing, where it can be asked.
+
+    Raises ``DeliveryError`` when it does not say, as it would not take the message either.
+    """
+    if message.fence == 1 or channels.was_refused(message.last_error):
+        return ""
+    taken = channels.taken_before(message.channel, message.recipient, text, since=message.created_at)
+    # Two messages may say the same, and each is owed.
+    known = set(Message.objects.filter(provider_id__in=taken).values_list("provider_id", flat=True))
+    return next((each for each in taken if each not in known), "")
 
 
 def _send(message: Message, clock: Callable[[], datetime]) -> bool:
@@ -130,7 +146,9 @@ def _send(message: Message, clock: Callable[[], datetime]) -> bool:
         ours.update(state=Message.State.DEAD, lease_until=None, last_error=f"words {type(error).__name__}")
         return False
     try:
-        provider_id = channels.send(message.channel, message.recipient, text, key=message.pk)
+        provider_id = _taken_before(message, text) or channels.send(
+            message.channel, message.recipient, text, key=message.pk
+        )
     except channels.DeliveryError as error:
         log.warning("message %s was not delivered: %s", message.pk, error.code)
         if error.is_permanent or message.attempts > len(RETRY_AFTER):

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from smtplib import SMTPDataError, SMTPException, SMTPRecipientsRefused, SMTPResponseException
 from typing import Any
@@ -13,6 +19,12 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 
 from . import development
+
+# A look for an earlier attempt, and a sending.
+LONGEST_SECONDS = 2 * settings.CARRIER_SECONDS
+# Of a carrier's newest messages, so many pages are looked through for one.
+_MOST_PAGES, _PAGE_SIZE = 4, 500
+_NOT_OUT = frozenset({"failed", "undelivered", "canceled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,68 @@ def send(channel: str, recipient: str, text: Text, *, key: UUID) -> str:
     if channel == "sms":
         return _send_sms(recipient, text.body, key)
     return _send_mail(recipient, text, key)
+
+
+def was_refused(code: str) -> bool:
+    """Whether that is the code of a carrier's own "no", after which it has surely not taken the message."""
+    return bool(re.fullmatch(r"sms \d{3}", code))
+
+
+def taken_before(channel: str, recipient: str, text: Text, *, since: datetime) -> list[str]:
+    """The carrier's ids of what it has taken on since then that says just this to them. Raises ``DeliveryError``.
+
+    None where it cannot be asked: of mail servers, and of SMS services without a list. The question names nobody;
+    Twilio's list of Messages, which others copy, begins with the newest and is looked through here.
+    """
+    if channel != "sms" or not settings.SMS_API_URL:
+        return []
+    return [
+        str(found.get("sid"))
+        for found in _newest_texts(since - timedelta(minutes=1))
+        if found.get("to") == recipient
+        and text.body in str(found.get("body"))
+        and found.get("status") not in _NOT_OUT
+    ]
+
+
+def _newest_texts(since: datetime) -> Iterator[dict[str, Any]]:
+    """With whatever else is on the page where the older ones begin."""
+    ends = time.monotonic() + settings.CARRIER_SECONDS
+    url = httpx.URL(_texts_url(), params={"PageSize": _PAGE_SIZE})
+    for _ in range(_MOST_PAGES):
+        page = _page_of_texts(url)
+        texts = [each for each in page.get("messages") or () if isinstance(each, dict)]
+        yield from texts
+        following = url.join(str(page.get("next_page_uri") or ""))
+        is_elsewhere = (following.scheme, following.netloc) != (url.scheme, url.netloc)
+        if following == url or is_elsewhere or any(_made_at(each) < since for each in texts):
+            return
+        if time.monotonic() > ends:
+            raise DeliveryError("sms list takes too long")
+        url = following
+
+
+def _page_of_texts(url: httpx.URL) -> dict[str, Any]:
+    """Empty when the service has no such list."""
+    try:
+        response = _client().get(url, auth=(settings.SMS_ACCOUNT_SID, settings.SMS_AUTH_TOKEN))
+    except httpx.HTTPError as error:
+        raise DeliveryError(f"sms list {type(error).__name__}") from error
+    if response.is_success:
+        with suppress(ValueError):
+            page = response.json()
+            return page if isinstance(page, dict) else {}
+    elif not _is_final(response.status_code):
+        raise DeliveryError(f"sms list {response.status_code}")
+    return {}
+
+
+def _made_at(text: dict[str, Any]) -> datetime:
+    """Now, where that is not said as RFC 2822 has it: then it is no sign that the older ones begin."""
+    with suppress(ValueError, TypeError):
+        at = parsedate_to_datetime(str(text.get("date_created")))
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return datetime.now(UTC)
 
 
 def _send_mail(recipient: str, text: Text, key: UUID) -> str:
@@ -79,10 +153,9 @@ def _send_sms(recipient: str, body: str, key: UUID) -> str:
         if settings.IS_PRODUCTION:
             raise DeliveryError("sms is not set up", is_permanent=True)
         return development.keep("sms", recipient, "", body)
-    url = f"{settings.SMS_API_URL.rstrip('/')}/2010-04-01/Accounts/{settings.SMS_ACCOUNT_SID}/Messages.json"
     try:
         response = _client().post(
-            url,
+            _texts_url(),
             data={"To": recipient, "From": settings.SMS_FROM, "Body": body},
             auth=(settings.SMS_ACCOUNT_SID, settings.SMS_AUTH_TOKEN),
             headers={"Idempotency-Key": str(key)},
@@ -91,8 +164,16 @@ def _send_sms(recipient: str, body: str, key: UUID) -> str:
         raise DeliveryError(f"sms {type(error).__name__}") from error
     if response.is_success:
         return _sid(response)
-    is_permanent = 400 <= response.status_code < 500 and response.status_code not in (401, 403, 408, 429)
-    raise DeliveryError(f"sms {response.status_code}", is_permanent=is_permanent)
+    raise DeliveryError(f"sms {response.status_code}", is_permanent=_is_final(response.status_code))
+
+
+def _texts_url() -> str:
+    return f"{settings.SMS_API_URL.rstrip('/')}/2010-04-01/Accounts/{settings.SMS_ACCOUNT_SID}/Messages.json"
+
+
+def _is_final(status: int) -> bool:
+    """Whether asking the same again cannot help; our key may be mended, and who is busy will have time."""
+    return 400 <= status < 500 and status not in (401, 403, 408, 429)
 
 
 def _sid(response: httpx.Response) -> str:

@@ -211,3 +211,17 @@ def reconcile_at(clock: Clock) -> Callable[[float], int]:
         return reconcile(clock=clock)
 
     return run
+
+
+@pytest.fixture
+def texts(sms_gateway, settings):
+    for name, value in sms_gateway.env.items():
+        setattr(settings, name, value)
+    return sms_gateway
+
+
+@pytest.fixture
+def mails(mailbox, settings):
+    settings.EMAIL_BACKEND = "booking.messaging.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_USE_TLS = "127.0.0.1", mailbox.port, False
+    return mailbox

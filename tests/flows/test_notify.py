@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -16,27 +13,12 @@ from kombu.exceptions import OperationalError
 from booking.flows import notify
 from booking.models import Message
 from tests import factories
-from tests.journeys.steps import eventually
 from tests.rig.processes import free_port
 from tests.rig.sms import Mode
 
 MOBILE = "+15105550123"
 TEXTS = {"contact_channel": "mobile", "contact_value": MOBILE}
 WAITS = (10, 30, 60, 120, 300, 900, 1800, 3600, 7200)
-
-
-@pytest.fixture
-def texts(sms_gateway, settings):
-    for name, value in sms_gateway.env.items():
-        setattr(settings, name, value)
-    return sms_gateway
-
-
-@pytest.fixture
-def mails(mailbox, settings):
-    settings.EMAIL_BACKEND = "booking.messaging.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_USE_TLS = "127.0.0.1", mailbox.port, False
-    return mailbox
 
 
 def owed(clock, kind: str = "confirmation", **booking) -> Message:
@@ -160,18 +142,6 @@ def test_a_text_that_fails_at_first_arrives_later(clock, texts):
 
 
 @pytest.mark.django_db
-def test_a_text_whose_answer_is_lost_is_sent_again(clock, texts):
-    """At least once: the carrier took it and we cannot know."""
-    message = owed(clock)
-    texts.mode = Mode.ACCEPT_THEN_RESET
-    assert notify.deliver(clock=clock) == 0
-    assert state(message)[0] == "due"
-    texts.mode = Mode.OK
-    assert notify.deliver(clock=clock.ticked(10)) == 1
-    assert ([text.to for text in texts.texts], state(message)) == ([MOBILE] * 2, ("sent", 2, ""))
-
-
-@pytest.mark.django_db
 @pytest.mark.parametrize(
     "change",
     [{"SMS_ACCOUNT_SID": "AC-unknown"}, {"IS_PRODUCTION": True, "SMS_API_URL": ""}],
@@ -285,92 +255,6 @@ def test_workers_side_by_side_send_each_message_once(clock, texts):
         worker.join()
     assert (sum(sent), len(texts.texts), len({text.to for text in texts.texts})) == (12, 12, 12)
     assert set(Message.objects.values_list("state", "attempts")) == {("sent", 1)}
-
-
-@pytest.fixture
-def slow_mail(settings) -> Iterator[socket.socket]:
-    """A mail server that takes connections and says nothing until it is closed."""
-    settings.EMAIL_BACKEND, settings.EMAIL_USE_TLS = "booking.messaging.smtp.EmailBackend", False
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        settings.EMAIL_HOST, settings.EMAIL_PORT = listener.getsockname()
-        yield listener
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_message_is_its_workers_from_the_moment_it_is_leased_however_long_the_others_took(
-    clock, texts, slow_mail
-):
-    """A run is up to 45 seconds old when it comes to a message, and so were leases that counted from its beginning."""
-    owed(clock)
-    mail = owed(clock, contact_channel="email", contact_value="ana@mail.example")
-    began = clock()
-
-    def work() -> None:
-        try:
-            notify.deliver(clock=lambda: clock.tick(20))
-        finally:
-            connection.close()
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    eventually(lambda: Message.objects.get(pk=mail.pk).lease_until is not None)
-    leased_at = clock()
-    assert (len(texts.texts), leased_at - began) == (1, timedelta(seconds=60))
-    # Where the lease ended that counted from the beginning of the run.
-    at = began + timedelta(seconds=20) + notify.LEASE
-    assert (notify.deliver(clock=lambda: at), state(mail)) == (0, ("due", 1, ""))
-    mail.refresh_from_db()
-    assert mail.lease_until == leased_at + notify.LEASE
-    slow_mail.close()
-    worker.join()
-
-
-def test_a_message_is_leased_for_longer_than_a_carrier_is_waited_for(settings):
-    assert notify.LEASE.total_seconds() > settings.CARRIER_SECONDS
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("backend", ["django.core.mail.backends.smtp", "booking.messaging.smtp"])
-def test_a_mail_server_that_never_stops_talking_is_given_up(clock, slow_mail, settings, backend):
-    """The control is Django's own: its limit is for each read, and it would listen for as long as there is a word."""
-    settings.EMAIL_BACKEND, settings.CARRIER_SECONDS = f"{backend}.EmailBackend", 1
-    message = owed(clock, contact_channel="email", contact_value="ana@mail.example")
-    ends = threading.Event()
-
-    def talk() -> None:
-        talking, _ = slow_mail.accept()
-        with talking, suppress(OSError):
-            while not ends.wait(0.1):
-                talking.sendall(b"220-one moment\r\n")
-
-    def work() -> None:
-        try:
-            notify.deliver(clock=clock)
-        finally:
-            connection.close()
-
-    talker, worker = threading.Thread(target=talk), threading.Thread(target=work)
-    talker.start()
-    worker.start()
-    is_ours = backend == "booking.messaging.smtp"
-    worker.join(20 if is_ours else 4)
-    is_given_up = not worker.is_alive()
-    ends.set()
-    worker.join()
-    talker.join()
-    assert is_given_up == is_ours
-    assert state(message) == ("due", 1, "smtp SMTPServerDisconnected")
-
-
-@pytest.mark.django_db
-def test_texts_do_not_wait_behind_mails_that_nobody_takes(clock, texts, slow_mail, settings):
-    settings.EMAIL_TIMEOUT = 0.2
-    mails = [owed(clock, contact_channel="email", contact_value=f"{n}@mail.example") for n in range(3)]
-    text = owed(clock.ticked(1))
-    assert (notify.deliver(clock=clock, most=2), state(text)) == (1, ("sent", 1, ""))
-    assert [state(mail)[1] for mail in mails] == [1, 0, 0]
-    # And none is forgotten for it.
-    assert (notify.deliver(clock=clock), [state(mail)[1] for mail in mails]) == (0, [1, 1, 1])
 
 
 @pytest.mark.django_db(transaction=True)

@@ -55,13 +55,6 @@ def relay_process(sms_gateway: Any, tmp_path: Path, *args: str, **env: str) -> s
     )
 
 
-@pytest.fixture
-def texts(sms_gateway, settings):
-    for name, value in sms_gateway.env.items():
-        setattr(settings, name, value)
-    return sms_gateway
-
-
 def test_a_relay_sends_what_is_due_while_redis_is_away(texts, tmp_path):
     messages = [owed(f"+1510555{number:04d}") for number in range(5)]
     process = relay_process(texts, tmp_path)
@@ -78,10 +71,12 @@ def test_a_relay_sends_what_is_due_while_redis_is_away(texts, tmp_path):
     assert "beat is late: never" in words
 
 
-def test_what_a_killed_relay_had_sent_and_not_written_down_goes_out_once_more_under_the_same_key(
-    texts, tmp_path
+@pytest.mark.parametrize(("has_list", "copies"), [(True, 1), (False, 2)])
+def test_what_a_killed_relay_had_sent_and_not_written_down_goes_out_once_more_only_where_nobody_can_be_asked(
+    texts, tmp_path, has_list, copies
 ):
-    """At least once: the lease of the dead one runs out, and the carrier can tell by the key that it has it."""
+    """At least once: the lease of the dead one runs out, and the carrier is asked, or can tell by the key that it has it."""
+    texts.has_list = has_list
     message = owed()
     points = tmp_path / "points"
     points.mkdir()
@@ -95,7 +90,7 @@ def test_what_a_killed_relay_had_sent_and_not_written_down_goes_out_once_more_un
     now = timezone.now()
     assert (notify.deliver(clock=lambda: now), len(texts.texts)) == (0, 1)
     later = now + notify.LEASE
-    assert (notify.deliver(clock=lambda: later), len(texts.texts)) == (1, 2)
+    assert (notify.deliver(clock=lambda: later), len(texts.texts)) == (1, copies)
     message.refresh_from_db()
     assert (message.state, message.attempts, message.fence, message.lease_until) == ("sent", 2, 2, None)
     assert notify.deliver(clock=lambda: later + timedelta(days=1)) == 0

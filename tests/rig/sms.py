@@ -6,14 +6,16 @@ import base64
 import json
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Condition, Event, Thread
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 from .processes import LOOPBACK
@@ -38,16 +40,22 @@ class Text:
     to: str
     sender: str
     body: str
+    sid: str = field(default_factory=lambda: f"SM{uuid4().hex}", compare=False)
+    at: float = field(default_factory=time.time, compare=False)
 
 
 @dataclass
 class SmsGateway:
-    """``texts`` is what was accepted, oldest first; ``requests`` counts every call, refused ones too."""
+    """``texts`` is what was accepted, oldest first; ``requests`` counts every text brought, refused ones too, and ``looks``
+    every page of the list that was asked for. Not every service ``has_list``; ``page_size`` is the most it gives."""
 
     port: int
     mode: Mode = Mode.OK
     texts: list[Text] = field(default_factory=list)
     requests: int = 0
+    looks: int = 0
+    has_list: bool = True
+    page_size: int = 1000
     _changed: Condition = field(default_factory=Condition, repr=False)
     _released: Event = field(default_factory=Event, repr=False)
 
@@ -82,7 +90,8 @@ class SmsGateway:
         """Forget everything, answer normally, and let go of callers left hanging."""
         self.mode = Mode.OK
         self.texts.clear()
-        self.requests = 0
+        self.requests = self.looks = 0
+        self.has_list, self.page_size = True, 1000
         self._released.set()
         self._released = Event()
 
@@ -111,41 +120,76 @@ class _Handler(BaseHTTPRequestHandler):
         gateway = self.server.gateway
         gateway.requests += 1
         form = parse_qs(self.rfile.read(int(self.headers.get("Content-Length", 0))).decode())
-        expected = "Basic " + base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
-        if self.path != f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json":
-            return self._answer(404, {"code": 20404, "message": "The requested resource was not found"})
-        if self.headers.get("Authorization") != expected:
-            return self._answer(401, {"code": 20003, "message": "Authenticate"})
+        if not self._is_allowed():
+            return None
         fields = {name: form.get(name, [""])[0] for name in ("To", "From", "Body")}
         if missing := [name for name, value in fields.items() if not value]:
             return self._answer(400, {"code": 21604, "message": f"Required: {', '.join(missing)}"})
-        match gateway.mode:
-            case Mode.TOO_MANY:
-                return self._answer(
-                    429, {"code": 20429, "message": "Too Many Requests"}, {"Retry-After": "1"}
-                )
-            case Mode.BROKEN:
-                return self._answer(500, {"code": 20500, "message": "Internal Server Error"})
-            case Mode.HANG:
-                gateway.hang()
-                self.close_connection = True
-                return None
-        gateway.accept(Text(fields["To"], fields["From"], fields["Body"]))
+        if not self._is_well():
+            return None
+        text = Text(fields["To"], fields["From"], fields["Body"])
+        gateway.accept(text)
         if gateway.mode is Mode.ACCEPT_THEN_RESET:
             return self._reset()
+        return self._answer(201, self._record(text))
+
+    def do_GET(self) -> None:
+        """The newest first, in pages."""
+        gateway = self.server.gateway
+        gateway.looks += 1
+        if not self._is_allowed() or not self._is_well():
+            return None
+        if not gateway.has_list:
+            return self._answer(405, {"code": 20004, "message": "Method not allowed"})
+        asked = parse_qs(urlsplit(self.path).query)
+        size = min(int(asked.get("PageSize", ["50"])[0]), gateway.page_size)
+        first = int(asked.get("Page", ["0"])[0]) * size
+        texts = list(reversed(gateway.texts))
+        is_last = first + size >= len(texts)
+        following = f"{urlsplit(self.path).path}?PageSize={size}&Page={first // size + 1}"
         return self._answer(
-            201,
+            200,
             {
-                "sid": f"SM{uuid4().hex}",
-                "account_sid": ACCOUNT,
-                "status": "queued",
-                "to": fields["To"],
-                "from": fields["From"],
-                "body": fields["Body"],
-                "error_code": None,
-                "error_message": None,
+                "messages": [self._record(text) for text in texts[first : first + size]],
+                "next_page_uri": None if is_last else following,
             },
         )
+
+    def _record(self, text: Text) -> dict[str, Any]:
+        return {
+            "sid": text.sid,
+            "account_sid": ACCOUNT,
+            "status": "queued",
+            "to": text.to,
+            "from": text.sender,
+            "body": text.body,
+            "date_created": formatdate(text.at),
+            "error_code": None,
+            "error_message": None,
+        }
+
+    def _is_allowed(self) -> bool:
+        expected = "Basic " + base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
+        if urlsplit(self.path).path != f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json":
+            self._answer(404, {"code": 20404, "message": "The requested resource was not found"})
+        elif self.headers.get("Authorization") != expected:
+            self._answer(401, {"code": 20003, "message": "Authenticate"})
+        else:
+            return True
+        return False
+
+    def _is_well(self) -> bool:
+        match self.server.gateway.mode:
+            case Mode.TOO_MANY:
+                self._answer(429, {"code": 20429, "message": "Too Many Requests"}, {"Retry-After": "1"})
+            case Mode.BROKEN:
+                self._answer(500, {"code": 20500, "message": "Internal Server Error"})
+            case Mode.HANG:
+                self.server.gateway.hang()
+                self.close_connection = True
+            case _:
+                return True
+        return False
 
     def _reset(self) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
