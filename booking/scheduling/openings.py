@@ -33,7 +33,7 @@ def instant(start: int) -> datetime:
     return datetime.fromtimestamp(start, UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Opening:
     """One clinician's open times: sorted seconds since 1970, and where each is held.
 

@@ -10,11 +10,12 @@ import hashlib
 import re
 import struct
 import zlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 from threading import Lock
 from typing import Generic, TypeVar
+from weakref import ref
 
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
@@ -108,18 +109,23 @@ def _stored(data: bytes) -> bytes:
 
 
 class Finished(Generic[Made]):
-    """What a process made lately, of pages or their pieces. Each stands on ``ground``, and is worth nothing on another."""
+    """What a process made lately, of pages or their pieces. Each stands on ``ground``, and is worth nothing on another.
+
+    Ground is not kept alive by what stands on it: times of a moment ago have whole pages of their own in hand.
+    """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._lock = Lock()
-        self._made: OrderedDict[Hashable, tuple[object, Made, int]] = OrderedDict()
+        self._made: OrderedDict[Hashable, tuple[ref[object], Made, int]] = OrderedDict()
+        # A ground may go at any moment, in the middle of what is done here too: then it is only noted.
+        self._gone: deque[Hashable] = deque()
 
     def find(self, question: Hashable, ground: object) -> Made | None:
         with self._lock:
             found = self._made.get(question)
-            if found is None or found[0] is not ground:
+            if found is None or found[0]() is not ground:
                 return None
             self._made.move_to_end(question)
             return found[1]
@@ -127,9 +133,20 @@ class Finished(Generic[Made]):
     def keep(self, question: Hashable, ground: object, made: Made, size: int) -> None:
         """``size`` in bytes."""
         with self._lock:
-            if before := self._made.pop(question, None):
-                self._bytes -= before[2]
-            self._made[question] = ground, made, size
+            self._clear_away()
+            self._drop(question)
+            self._made[question] = ref(ground, lambda _: self._gone.append(question)), made, size
             self._bytes += size
             while self._bytes > self._most_bytes:
-                self._bytes -= self._made.popitem(last=False)[1][2]
+                self._drop(next(iter(self._made)))
+
+    def _clear_away(self) -> None:
+        while self._gone:
+            question = self._gone.popleft()
+            found = self._made.get(question)
+            if found is not None and found[0]() is None:
+                self._drop(question)
+
+    def _drop(self, question: Hashable) -> None:
+        if found := self._made.pop(question, None):
+            self._bytes -= found[2]

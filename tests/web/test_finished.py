@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import re
+import weakref
 import zlib
 
 import pytest
@@ -87,8 +89,12 @@ def test_tag_is_the_pages_own_and_no_visitors():
     assert FinishedPage.of(HTML.replace(b"The end", b"An end"), apart_from="nine to five").tag != page.tag
 
 
+class Ground:
+    pass
+
+
 def test_pages_are_kept_for_what_they_stand_on_and_the_oldest_go():
-    first, second = object(), object()
+    first, second = Ground(), Ground()
     page = FinishedPage.of(HTML)
     pages = Finished[FinishedPage](most_bytes=2 * page.size)
     pages.keep("a", first, page, page.size)
@@ -100,3 +106,29 @@ def test_pages_are_kept_for_what_they_stand_on_and_the_oldest_go():
     pages.keep("c", first, page, page.size)
     assert [pages.find(each, first) is page for each in "ac"] == [True, True]
     assert pages.find("b", second) is None
+
+
+def test_what_stands_on_a_ground_that_is_gone_goes_with_it_and_keeps_none_alive():
+    ground, other = Ground(), Ground()
+    alive = weakref.ref(ground)
+    pages = Finished[str](most_bytes=10)
+    pages.keep("a", ground, "made of it", 10)
+    pages.keep("b", other, "b", 0)
+    del ground
+    gc.collect()
+    assert alive() is None
+    # Its ten bytes are free again: nothing has to go for these.
+    pages.keep("c", other, "c", 10)
+    assert [pages.find(each, other) for each in "abc"] == [None, "b", "c"]
+
+
+def test_a_ground_that_goes_while_a_page_is_kept_stops_nobody():
+    """What is thrown out for want of room may be all that kept another ground alive."""
+    pages = Finished[object](most_bytes=10)
+    ground, other = Ground(), Ground()
+    pages.keep("on it", ground, "made", 1)
+    pages.keep("holds it", other, [ground], 9)
+    del ground
+    pages.keep("holds it", other, "no more", 9)
+    pages.keep("more", other, "more", 1)
+    assert [pages.find(each, other) for each in ("on it", "holds it", "more")] == [None, "no more", "more"]
