@@ -164,7 +164,7 @@ CACHES = {
     )
 }
 
-# After so long, what a worker had in hand when it died is another's. A message is its for longer than CARRIER_SECONDS.
+# After so long, what a worker had in hand when it died is another's; a message never before its carrier is given up.
 WORKER_LEASE_SECONDS = env.number("WORKER_LEASE_SECONDS", 60, least=1, most=600)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

@@ -49,15 +49,6 @@ def test_where_a_carrier_cannot_be_asked_a_text_whose_answer_is_lost_is_sent_aga
 
 
 @pytest.mark.django_db
-def test_what_was_refused_is_not_looked_for(clock, texts):
-    owed(clock)
-    texts.mode = Mode.BROKEN
-    notify.deliver(clock=clock)
-    texts.mode = Mode.OK
-    assert (notify.deliver(clock=clock.ticked(10)), texts.looks, len(texts.texts)) == (1, 0, 1)
-
-
-@pytest.mark.django_db
 def test_what_was_refused_and_then_sent_by_a_worker_that_died_is_looked_for(clock, texts):
     message = owed(clock)
     texts.mode = Mode.BROKEN
