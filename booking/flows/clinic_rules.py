@@ -6,7 +6,7 @@ reads first whether it did, so that they are never older than the question: taki
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
 
@@ -14,10 +14,12 @@ from booking.models import (
     Booking,
     ClinicianRecord,
     CompactRecord,
+    ScheduleRecord,
     SchedulingPolicy,
     Specialty,
     VisitReasonRecord,
 )
+from booking.models.bookings import BookingQuerySet
 from booking.models.standing import Standing, standing
 from booking.scheduling.availability import Policy
 from booking.scheduling.eligibility import Visit
@@ -37,8 +39,8 @@ class ClinicianCard:
 
 @dataclass(frozen=True)
 class ClinicRules:
-    """``reasons`` are the offered ones by code, ``terms`` those of every reason; records here are shared and only ever
-    read."""
+    """``reasons`` are the offered ones by code, ``terms`` those of every reason, ``reason_records`` all by their key;
+    records here are shared and only ever read."""
 
     version: tuple[int, int]
     policy: Policy
@@ -48,6 +50,14 @@ class ClinicRules:
     reasons: dict[str, VisitReasonRecord]
     terms: dict[str, VisitReason]
     specialties: dict[str, Specialty]
+    reason_records: dict[int, VisitReasonRecord]
+    _schedules: dict[int, ScheduleRecord] = field(default_factory=dict)
+
+    def schedule_record(self, key: int) -> ScheduleRecord:
+        """With its clinician and place; read when first asked for."""
+        if key not in self._schedules:
+            self._schedules[key] = ScheduleRecord.objects.select_related("clinician", "location").get(pk=key)
+        return self._schedules[key]
 
     def open_specialties(self, visit: Visit, now: datetime) -> dict[str, int]:
         """Specialties with somebody licensed who takes the reason, and how many there are."""
@@ -86,6 +96,18 @@ def reason_of(booking: Booking) -> VisitReason:
     return current().terms[booking.reason.code]
 
 
+def whole(found: BookingQuerySet) -> Booking | None:
+    """The booking among those found, with its patient, and with reason, clinician and place as the desk has them now."""
+    booking = next(iter(found.select_related("patient").order_by()[:1]), None)
+    if booking is not None:
+        rules = current()
+        booking.reason = rules.reason_records[booking.reason_id]
+        booking.schedule = rules.schedule_record(booking.schedule_id)
+        if booking.schedule.clinician_id == booking.clinician_id:
+            booking.clinician = booking.schedule.clinician
+    return booking
+
+
 def _read(version: tuple[int, int]) -> ClinicRules:
     records = list(
         ClinicianRecord.objects.bookable()
@@ -109,6 +131,7 @@ def _read(version: tuple[int, int]) -> ClinicRules:
         reasons={code: every_reason[code] for code in offered if code in every_reason},
         terms={code: record.to_term() for code, record in every_reason.items()},
         specialties={specialty.code: specialty for specialty in Specialty.objects.all()},
+        reason_records={record.pk: record for record in every_reason.values()},
     )
 
 

@@ -23,6 +23,7 @@ from booking.models import (
     VisitReasonRecord,
 )
 from booking.models.bookings import Visitor
+from booking.models.claims import claims
 from booking.scheduling.availability import Policy, find_offers
 from booking.scheduling.clock import LONGEST_DAY, local_day
 from booking.scheduling.eligibility import Visit, Withheld
@@ -85,14 +86,14 @@ def expire_overlapping(clinician_id: int, starts_at: datetime, ends_at: datetime
 
 def is_free(offer: Offer, *, policy: Policy, now: datetime) -> bool:
     """Whether no live claim of ours, buffer and daily cap included, stands against this offer."""
-    claims = Booking.objects.claiming(now)
+    live = Booking.objects.claiming(now)
     starts_at, ends_at, clinician_id = offer.starts_at, offer.ends_at, offer.clinician.id
-    if claims.overlapping(clinician_id, starts_at - policy.buffer, ends_at + policy.buffer).exists():
+    if live.overlapping(clinician_id, starts_at - policy.buffer, ends_at + policy.buffer).exists():
         return False
     if policy.daily_cap is None:
         return True
     zone = offer.schedule.zone
-    nearby = claims.overlapping(clinician_id, starts_at - LONGEST_DAY, ends_at + LONGEST_DAY)
+    nearby = live.overlapping(clinician_id, starts_at - LONGEST_DAY, ends_at + LONGEST_DAY)
     on = local_day(starts_at, zone)
     return (
         sum(local_day(start, zone) == on for start in nearby.values_list("starts_at", flat=True))
@@ -143,11 +144,10 @@ def check_offer(
             )
             if slot.starts_at == choice.starts_at
         ]
-    claims = Booking.objects.exclude(pk__in=apart_from).claims(
-        choice.starts_at - LONGEST_DAY, ends_at + LONGEST_DAY, now, [entry.clinician.id]
-    )
+    first, last = choice.starts_at - LONGEST_DAY, ends_at + LONGEST_DAY
+    claimed = claims(first, last, now, of=[entry.clinician.id], apart_from=apart_from)
     found = find_offers(
-        [entry], {schedule.ref: slots}, visit=visit, policy=rules.policy, claims=claims, now=now
+        [entry], {schedule.ref: slots}, visit=visit, policy=rules.policy, claims=claimed, now=now
     )
     if found.offers:
         return found.offers[0]

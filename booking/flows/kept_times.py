@@ -18,8 +18,9 @@ from weakref import WeakValueDictionary
 from django.conf import settings
 
 from booking import board
-from booking.models import Booking
-from booking.models.standing import Standing, noted_since
+from booking.models.claims import claims as claims_between
+from booking.models.claims import noted_since
+from booking.models.standing import Standing
 from booking.scheduling.availability import Claims
 from booking.scheduling.clock import local_day
 from booking.scheduling.eligibility import Eligible, Visit
@@ -231,12 +232,12 @@ def _work_out(
     first, last = instant(within[0]) - timedelta(days=1), instant(within[1]) + timedelta(days=1)
     changed = None if before is None else before.claimed_since(stands, now)
     if before is None or changed is None:
-        found = (each for each in Booking.objects.claims(first, last, now) if each.clinician_id in scope.who)
+        found = (each for each in claims_between(first, last, now) if each.clinician_id in scope.who)
         claims, made_at = Claims(found, policy.buffer), time.monotonic()
     else:
         claims, made_at = before.claims, before.made_at
         if changed:
-            claims = claims.with_those(changed, Booking.objects.claims(first, last, now, changed))
+            claims = claims.with_those(changed, claims_between(first, last, now, of=changed))
     openings = open_times(
         scope.eligible,
         view.starts,

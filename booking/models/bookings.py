@@ -6,9 +6,8 @@ States move by compare-and-set, each move with an append-only event and the acto
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import models, transaction
@@ -17,7 +16,7 @@ from django.urls import reverse
 
 from booking.scheduling.eligibility import Visit
 from booking.scheduling.lifecycle import CLAIMING, IN_DOUBT, BookingState, check
-from booking.scheduling.terms import Claim, Modality, PatientKind, VisitReason
+from booking.scheduling.terms import Modality, PatientKind, VisitReason
 
 from .directory import ClinicianRecord, ScheduleRecord
 from .people import PatientRecord, User
@@ -63,22 +62,6 @@ class BookingQuerySet(models.QuerySet["Booking"]):
 
     def overlapping(self, clinician_id: int, starts_at: datetime, ends_at: datetime) -> BookingQuerySet:
         return self.filter(clinician_id=clinician_id, starts_at__lt=ends_at, ends_at__gt=starts_at)
-
-    def claims(
-        self, first: datetime, last: datetime, now: datetime, clinician_ids: Collection[int] | None = None
-    ) -> list[Claim]:
-        """What is claimed between two instants, of some clinicians or of all."""
-        # No visit is longer than a day, and the start is what the index is on.
-        rows = self.claiming(now).filter(
-            starts_at__lt=last, starts_at__gt=first - timedelta(days=1), ends_at__gt=first
-        )
-        if clinician_ids is not None:
-            rows = rows.filter(clinician_id__in=clinician_ids)
-        names = ("clinician_id", "starts_at", "ends_at", "state", "hold_expires_at")
-        return [
-            Claim(who, starts_at, ends_at, expires_at if state == BookingState.HELD else None)
-            for who, starts_at, ends_at, state, expires_at in rows.values_list(*names)
-        ]
 
 
 class Booking(models.Model):

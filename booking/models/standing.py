@@ -16,9 +16,7 @@ from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Now
 
-from booking.scheduling.lifecycle import CLAIMING, BookingState
-
-from .bookings import Booking, BookingEvent
+from .bookings import BookingEvent
 from .clinic import SchedulingPolicy
 from .compacts import CompactCredentialRecord, CompactMemberRecord, CompactRecord
 from .directory import ClinicianRecord, LicenseRecord, LocationRecord, ScheduleRecord, Specialty
@@ -43,11 +41,6 @@ WATCHED: tuple[type[models.Model], ...] = (
     DurationRuleRecord,
     SchedulingPolicy,
 )
-
-
-# In words of SQL. To be held again is to have a new end.
-_CLAIMING = str(tuple(sorted(map(str, CLAIMING))))
-_STILL_CLAIMING = str(tuple(sorted(map(str, CLAIMING - {BookingState.HELD}))))
 
 
 class RulesChange(models.Model):
@@ -90,25 +83,6 @@ def standing(using: str = "default") -> Standing:
         )
         last, count, event = cursor.fetchone()
     return Standing((last, count), event)
-
-
-def noted_since(event: int, using: str = "default") -> set[int]:
-    """Clinicians of whom a booking's event after that number may have changed which times are claimed.
-
-    Most of what becomes of a booking on its way leaves its claim as it is. A time limit that ceased is no change either:
-    who keeps the claim has to look again when it ends.
-    """
-    events, bookings = BookingEvent._meta.db_table, Booking._meta.db_table
-    with connections[using].cursor() as cursor:
-        cursor.execute(
-            f"SELECT DISTINCT clinician_id FROM {events} JOIN {bookings} ON {bookings}.id = booking_id"  # noqa: S608
-            f" WHERE {events}.id > %s"
-            f" AND (old_state = new_state OR old_state NOT IN {_CLAIMING} OR new_state NOT IN {_STILL_CLAIMING}"
-            # A hold that was over a moment before it went on: some had its time back already.
-            f" OR (old_state = '{BookingState.HELD}' AND at >= hold_expires_at))",
-            [event],
-        )
-        return {clinician_id for (clinician_id,) in cursor.fetchall()}
 
 
 def watch(sender: AppConfig, using: str = "default", **_more: Any) -> None:

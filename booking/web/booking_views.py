@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
-from functools import wraps
-
-from allauth.account.models import EmailAddress
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
-from booking.flows import clinic_rules, confirm_booking, hold_limits, hold_slot
+from booking.flows import clinic_rules, confirm_booking
 from booking.messaging.channels import DeliveryError
 from booking.models import Booking, PatientRecord, User
 from booking.scheduling.clock import local_day
@@ -27,70 +22,7 @@ from .forms import CodeForm, ContactForm, DetailsForm
 from .journey import journey
 from .present_visit import visit_card, visit_rows
 from .refusals import notice_for
-from .times_views import from_the_start, remember_refusal
-
-HOLDS = (BookingState.HELD, BookingState.EXPIRED)
-HoldView = Callable[[HttpRequest, Draft, Booking], HttpResponse]
-
-
-def with_hold(view: HoldView) -> Callable[[HttpRequest], HttpResponse]:
-    """Hand the view the draft and its hold. A booking already under way is shown; without a hold, back to the times.
-
-    A hold that ended is still handed on: its time may be free, and ``submit`` finds out.
-    """
-
-    @wraps(view)
-    def with_draft_and_hold(request: HttpRequest) -> HttpResponse:
-        draft = drafts.load(request)
-        hold = drafts.current_hold(request, draft)
-        if hold is None or hold.state in (BookingState.RELEASED, BookingState.REFUSED):
-            return redirect("times") if draft.reason else from_the_start(request)
-        if hold.status not in HOLDS:
-            return redirect("visit", hold.pk)
-        hold_slot.resume(hold, now=timezone.now())
-        return view(request, draft, hold)
-
-    return with_draft_and_hold
-
-
-def _keep_contact(hold: Booking, draft: Draft, now: datetime) -> None:
-    """Raises ``Refusal`` when the contact that was proved keeps as many times as it may."""
-    verified = draft.verified_contact
-    if verified is not None and hold.contact_value != verified.value:
-        hold_limits.keep_contact(
-            hold,
-            channel=verified.channel,
-            value=verified.value,
-            verified_at=datetime.fromisoformat(verified.verified_at),
-            now=now,
-        )
-
-
-def _no_more_holds(request: HttpRequest, draft: Draft, hold: Booking, refusal: Refusal) -> HttpResponse:
-    hold_slot.release(hold, actor="system", note=refusal.code)
-    remember_refusal(draft, refusal.code, hold)
-    draft.booking_id = ""
-    drafts.save(request, draft)
-    return redirect("times")
-
-
-def next_step(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse:
-    """On to whatever is missing before the review; what is known of the person goes with every new hold."""
-    now = timezone.now()
-    if draft.verified_contact is None and isinstance(request.user, User):
-        address = EmailAddress.objects.filter(user=request.user, verified=True).order_by("-primary").first()
-        if address is not None:
-            draft.has_proved("email", address.email, now)
-            drafts.save(request, draft)
-    try:
-        _keep_contact(hold, draft, now)
-    except Refusal as refusal:
-        return _no_more_holds(request, draft, hold, refusal)
-    if hold.patient is None and draft.patient_id and draft.verified_contact is not None:
-        patient = drafts.patient_of(request, draft)
-        if patient is not None:
-            _attach(hold, draft, patient, now)
-    return redirect(drafts.missing_before_review(request, draft, hold) or "review")
+from .steps import attach, keep_contact, next_step, no_more_holds, remember_refusal, with_hold
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -141,9 +73,9 @@ def code(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse:
             draft.has_proved(process.channel, process.value, timezone.now())
             drafts.save(request, draft)
             try:
-                _keep_contact(hold, draft, timezone.now())
+                keep_contact(hold, draft, timezone.now())
             except Refusal as refusal:
-                return _no_more_holds(request, draft, hold, refusal)
+                return no_more_holds(request, draft, hold, refusal)
             # Also when the person is known: what they agreed to was for the way of reaching them they had before.
             return redirect("details")
         if ContactCode.resume(request) is None:
@@ -210,7 +142,7 @@ def details(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse:
         patient = _save_patient(request, draft, verified, form.cleaned_data)
         draft.patient_id = str(patient.pk)
         draft.has_text_consent = bool(form.cleaned_data.get("text_consent"))
-        _attach(hold, draft, patient, now)
+        attach(hold, draft, patient, now)
         drafts.save(request, draft)
         return redirect("review")
     context = {
@@ -267,23 +199,6 @@ def _save_patient(
     patient.email, patient.mobile = str(contacts["email"]), str(contacts["mobile"])
     patient.save()
     return patient
-
-
-def _attach(hold: Booking, draft: Draft, patient: PatientRecord, now: datetime) -> None:
-    verified = draft.verified_contact
-    assert verified is not None
-    fields = {
-        "patient": patient,
-        "user": patient.user,
-        "contact_channel": verified.channel,
-        "contact_value": verified.value,
-        "contact_verified_at": datetime.fromisoformat(verified.verified_at),
-        "text_consent_at": now if draft.has_text_consent and verified.channel == "mobile" else None,
-    }
-    # A hold that ended keeps what is told to it: ``submit`` renews it when its time is still free.
-    Booking.objects.filter(pk=hold.pk, state__in=HOLDS).update(**fields)
-    for name, value in fields.items():
-        setattr(hold, name, value)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

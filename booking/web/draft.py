@@ -14,6 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest
 
+from booking.flows import clinic_rules
 from booking.flows.clinic_rules import ClinicRules
 from booking.models import Booking, PatientRecord, User, VisitReasonRecord
 from booking.models.bookings import Visitor
@@ -145,13 +146,7 @@ def current_hold(request: HttpRequest, draft: Draft) -> Booking | None:
     """The booking this visitor is working on, whatever became of it. Nobody else's is ever found."""
     if not draft.booking_id:
         return None
-    related = ("clinician", "schedule__location", "reason", "patient")
-    return (
-        Booking.objects.of(visitor(request))
-        .select_related(*related)
-        .filter(pk=UUID(draft.booking_id))
-        .first()
-    )
+    return clinic_rules.whole(Booking.objects.of(visitor(request)).filter(pk=UUID(draft.booking_id)))
 
 
 def missing_before_review(request: HttpRequest, draft: Draft, hold: Booking | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from urllib.parse import urlencode
 
 from django.template.loader import render_to_string
@@ -66,15 +67,21 @@ class Filters:
 
     def url(self, path: str, **changes: object) -> str:
         """Another page of the same; whatever changes begins again with the first clinicians."""
-        values: dict[str, object] = {
-            "modality": self.modality.value,
-            "day": self.day.isoformat() if self.day else "",
-            "part": self.part,
-            "clinician": self.clinician_id or "",
-            "view": self.view,
-            "page": "" if changes or self.page == 1 else self.page,
-        } | changes
-        return f"{path}?{urlencode({name: value for name, value in values.items() if value})}"
+        return _address(self, path, tuple(changes.items()))
+
+
+@lru_cache(maxsize=4096)
+def _address(filters: Filters, path: str, changes: tuple[tuple[str, object], ...]) -> str:
+    """Kept: a page has dozens, and the next one mostly the same."""
+    values: dict[str, object] = {
+        "modality": filters.modality.value,
+        "day": filters.day.isoformat() if filters.day else "",
+        "part": filters.part,
+        "clinician": filters.clinician_id or "",
+        "view": filters.view,
+        "page": "" if changes or filters.page == 1 else filters.page,
+    } | dict(changes)
+    return f"{path}?{urlencode({name: value for name, value in values.items() if value})}"
 
 
 def slot_value(offer: Offer, modality: Modality) -> str:

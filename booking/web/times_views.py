@@ -20,7 +20,7 @@ from django_htmx.http import trigger_client_event
 from booking.flows import clinic_rules, find_times, hold_slot
 from booking.flows.clinic_rules import ClinicRules
 from booking.flows.find_times import Times
-from booking.models import Booking, VisitReasonRecord
+from booking.models import VisitReasonRecord
 from booking.models.standing import Standing, standing
 from booking.scheduling.clock import PARTS_OF_DAY, local_day
 from booking.scheduling.eligibility import Visit
@@ -37,6 +37,7 @@ from .present_times import WEEK, Filters, GridPresenter, freshness_words, parse_
 from .present_visit import hold_notice
 from .presenters import GridFilters, GridPieces, Notice, TimesGrid
 from .refusals import notice_for
+from .steps import HOLDS, from_the_start, next_step, remember_refusal
 
 _finished = Finished[FinishedPage]()
 # A page that only looks whether more has come in does not wait for the EHR as a first one does.
@@ -93,16 +94,6 @@ def times(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return _choose(request, draft, rules, now)
     return _show(request, draft, rules, stands, now)
-
-
-def from_the_start(request: HttpRequest) -> HttpResponse:
-    """For somebody without a reason chosen: the first page, or the word that their session has ended.
-
-    A part of a page is asked for by a page that had a reason, so there it has ended even if the browser forgot it too.
-    """
-    if request.htmx:  # type: ignore[attr-defined]
-        return redirect("session_ended")
-    return render(request, "booking/expired.html") if drafts.has_ended(request) else redirect("start")
 
 
 @require_safe
@@ -248,13 +239,6 @@ def _refusal(request: HttpRequest, draft: Draft, openings: Openings) -> tuple[No
     return notice_for(refusal["code"]), found
 
 
-def remember_refusal(draft: Draft, code: RefusalCode, booking: Booking | None = None) -> None:
-    """To be said on the next page of times, with alternatives near the time that was wanted."""
-    draft.refusal = {"code": code.value}
-    if booking is not None:
-        draft.refusal |= {"starts_at": booking.starts_at.isoformat(), "clinician_id": booking.clinician_id}
-
-
 def _choose(request: HttpRequest, draft: Draft, rules: ClinicRules, now: datetime) -> HttpResponse:
     try:
         choice, modality = parse_slot_value(request.POST.get("slot", ""))
@@ -278,7 +262,7 @@ def _choose(request: HttpRequest, draft: Draft, rules: ClinicRules, now: datetim
         return redirect(Filters(modality, day=day).url(reverse("times")))
     draft.booking_id = str(hold.pk)
     drafts.save(request, draft)
-    return redirect("contact")
+    return redirect("visit", hold.pk) if hold.status not in HOLDS else next_step(request, draft, hold)
 
 
 @require_POST

@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from booking.flows import clinic_rules
 from booking.messaging.calendar import calendar_file
 from booking.messaging.links import booking_behind
 from booking.models import Booking, User
@@ -33,12 +34,8 @@ UNDER_WAY = (
 def _own_booking(
     request: HttpRequest, booking_id: UUID, *, among: Collection[BookingState] = UNDER_WAY
 ) -> Booking:
-    found = (
-        Booking.objects.of(drafts.visitor(request))
-        .select_related("clinician", "schedule__location", "reason", "patient")
-        .filter(pk=booking_id, state__in=among)
-        .first()
-    )
+    mine = Booking.objects.of(drafts.visitor(request))
+    found = clinic_rules.whole(mine.filter(pk=booking_id, state__in=among))
     if found is None:
         raise Http404
     return found

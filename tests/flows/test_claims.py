@@ -8,6 +8,7 @@ import pytest
 
 from booking.flows import hold_slot
 from booking.models import Booking
+from booking.models import claims as claims_module
 from booking.scheduling.availability import Policy
 from booking.scheduling.lifecycle import CLAIMING, BookingState
 from booking.scheduling.terms import License, Offer
@@ -109,3 +110,42 @@ def test_the_daily_cap_counts_both_ends_of_a_day_of_25_hours(who):
     """12:05 am and 11:25 pm in Oakland on the day the clocks go back."""
     take(who, "2026-11-01 07:05", minutes=15)
     assert is_free(who, "2026-11-02 07:25", daily_cap=1) is False
+
+
+@pytest.mark.parametrize("read", ["_in_sql", "_by_orm"])
+def test_both_ways_of_reading_find_the_same_claims(who, read):
+    """In every state, a hold that lapses in this very second and one that does not; in time and around it."""
+    first, last = utc("2026-06-10 16:00"), utc("2026-06-10 18:00")
+    others = factories.clinician()
+    mine = []
+    for hour, state in enumerate(BookingState):
+        fields = {"appointment_ref": "Appointment/1"} if state is BookingState.BOOKED else {}
+        begins = first + hour * 10 * MINUTE
+        for lapses, person in ((NOW, who), (NOW + timedelta(seconds=1), others)):
+            made = factories.booking(
+                clinician=person,
+                state=state,
+                starts_at=begins,
+                ends_at=begins + 10 * MINUTE,
+                hold_expires_at=lapses,
+                **fields,
+            )
+            is_lapsed = state is BookingState.HELD and lapses == NOW
+            if state in CLAIMING and not is_lapsed:
+                mine.append(made)
+    # Ends as it begins, begins as it ends, and one that reaches in from before.
+    take(who, "2026-06-10 15:30")
+    take(who, "2026-06-10 18:00")
+    mine.append(take(factories.clinician(), "2026-06-10 15:30", minutes=31))
+
+    def found(**asked):
+        rows = getattr(claims_module, read)(first, last, NOW, asked.get("of"), asked.get("apart_from", ()))
+        return sorted(row[:2] for row in rows)
+
+    def expected(among):
+        return sorted((each.clinician_id, each.starts_at) for each in among)
+
+    assert (len(mine), found()) == (12, expected(mine))
+    assert found(of=[who.pk]) == expected(each for each in mine if each.clinician_id == who.pk)
+    assert found(of=[]) == []
+    assert found(apart_from=[mine[0].pk, mine[-1].pk]) == expected(mine[1:-1])

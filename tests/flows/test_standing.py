@@ -28,7 +28,8 @@ from booking.models import (
     VisitReasonRecord,
     standing,
 )
-from booking.models.standing import WATCHED, forget_changes, noted_since
+from booking.models.claims import noted_since
+from booking.models.standing import WATCHED, forget_changes
 from booking.scheduling.lifecycle import CLAIMING, TRANSITIONS, BookingState
 from tests import factories
 from tests.rig.processes import ROOT, clean_environment
