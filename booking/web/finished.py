@@ -98,8 +98,8 @@ def _woven(parts: tuple[bytes, ...], own: list[bytes]) -> list[bytes]:
 
 def _deflated(parts: list[bytes]) -> list[bytes]:
     """Each ends at a byte and looks back at no other (a full flush), so that anything may be put between."""
-    # Beyond 7 it takes twice as long and saves a sixtieth.
-    deflate = zlib.compressobj(7, zlib.DEFLATED, -zlib.MAX_WBITS)
+    # Beyond 6 it takes a fifth longer, and then twice as long, and saves a hundredth.
+    deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
     return [deflate.compress(part) + deflate.flush(zlib.Z_FULL_FLUSH) for part in parts]
 
 
@@ -139,6 +139,11 @@ class Finished(Generic[Made]):
             self._bytes += size
             while self._bytes > self._most_bytes:
                 self._drop(next(iter(self._made)))
+
+    def forget(self) -> None:
+        with self._lock:
+            self._made.clear()
+            self._bytes = 0
 
     def _clear_away(self) -> None:
         while self._gone:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+import secrets
+from collections.abc import Hashable
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import date, datetime
 from functools import lru_cache
 
@@ -13,7 +16,8 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.safestring import SafeString
+from django.utils.html import conditional_escape
+from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
@@ -40,6 +44,11 @@ from .refusals import notice_for
 from .steps import HOLDS, from_the_start, next_step, remember_refusal
 
 _finished = Finished[FinishedPage]()
+# Pages but for their pieces. After each booking the pieces are new, and what stands around them is as it was.
+_frames = Finished[tuple[str, ...]](most_bytes=8_000_000)
+# Where the pieces go, in words that nobody can type.
+_PLACES = GridPieces(*(mark_safe(f"piece-{secrets.token_hex(8)}") for _ in fields(GridPieces)))  # noqa: S308
+_PLACE = re.compile(f"({'|'.join(astuple(_PLACES))})")
 # A page that only looks whether more has come in does not wait for the EHR as a first one does.
 LOOK_SECONDS = 0.3
 
@@ -121,7 +130,8 @@ def _show(
     is_common = not (found.pending or draft.refusal or len(get_messages(request)))
     page = _finished.find(question, found.openings) if is_common else None
     if page is None:
-        html, is_settled = _rendered(asked, found)
+        grid, is_settled = _grid(asked, found)
+        html = _framed(asked, grid, (question, found.is_stale)) if is_common else _rendered(asked, grid)
         page = FinishedPage.of(html, apart_from="" if found.is_stale else words)
         if is_common and is_settled:
             _finished.keep(question, found.openings, page, page.size)
@@ -141,11 +151,20 @@ def _part(request: HttpRequest, page: FinishedPage, words: str, found: Times) ->
     return response
 
 
-def _rendered(asked: _Asked, found: Times) -> tuple[bytes, bool]:
-    """The page, or the grid alone for htmx; and whether it is good for as long as the times it shows are."""
-    grid, is_settled = _grid(asked, found)
+def _framed(asked: _Asked, grid: TimesGrid, question: Hashable) -> bytes:
+    """As ``_rendered``, with a kept frame. Tokens and nonces in that are somebody's, and holes in a ``FinishedPage``."""
+    frame = _frames.find(question, asked.rules)
+    if frame is None:
+        frame = tuple(_PLACE.split(_rendered(asked, replace(grid, pieces=_PLACES)).decode()))
+        _frames.keep(question, asked.rules, frame, sum(map(len, frame)))
+    pieces = dict(zip(astuple(_PLACES), map(conditional_escape, astuple(grid.pieces)), strict=True))
+    return "".join(pieces.get(part, part) for part in frame).encode()
+
+
+def _rendered(asked: _Asked, grid: TimesGrid) -> bytes:
+    """The page, or the grid alone for htmx."""
     if asked.is_part:
-        return render(asked.request, "booking/_times.html", {"grid": grid}).content, is_settled
+        return render(asked.request, "booking/_times.html", {"grid": grid}).content
     draft = asked.draft
     reason = asked.rules.reasons[draft.reason]
     zone_form = ZoneForm(jurisdiction=draft.jurisdiction, initial={"zone": draft.zone})
@@ -154,7 +173,7 @@ def _rendered(asked: _Asked, found: Times) -> tuple[bytes, bool]:
         "zone_form": zone_form if len(zone_form.fields["zone"].choices) > 1 else None,  # type: ignore[attr-defined]
         "journey": journey("time", draft=draft, reason=reason, back=_back(reason)),
     }
-    return render(asked.request, "booking/times.html", context).content, is_settled
+    return render(asked.request, "booking/times.html", context).content
 
 
 def _back(reason: VisitReasonRecord) -> str:
@@ -185,6 +204,7 @@ def _number(text: str) -> int | None:
 
 
 def _grid(asked: _Asked, found: Times) -> tuple[TimesGrid, bool]:
+    """The grid, and whether it is good for as long as the times it shows are."""
     request, filters, now = asked.request, asked.filters, asked.now
     presenter = GridPresenter(found, filters, cards=asked.rules.cards, path=reverse("times"), now=now)
     later = None

@@ -17,10 +17,11 @@ from booking import board, ehr
 from booking.board.readings import Reading, monday_of, week_of
 from booking.board.shared import ask
 from booking.flows import clinic_rules, kept_times
-from booking.models import Booking, BookingEvent, ClinicianRecord, ScheduleRecord
+from booking.models import Booking, BookingEvent, ClinicianRecord, ScheduleRecord, VisitReasonRecord
 from booking.scheduling.clock import day_bounds, local_day
 from booking.scheduling.lifecycle import BookingState
 from booking.scheduling.terms import Modality
+from booking.web import times_views
 from booking.web.draft import Draft
 from tests import factories
 from tests.rig.redis import Redis
@@ -268,6 +269,39 @@ def test_a_page_made_for_one_visitor_has_nothing_of_theirs_for_the_next(make_gri
         Grid(each, grid.monday).get().content.decode().count('id="notice"') for each in (third, other, third)
     ]
     assert said == [1, 0, 0]
+
+
+@pytest.mark.parametrize("is_part", [False, True], ids=["page", "part"])
+def test_new_times_in_a_kept_frame_are_the_page_that_is_made_without_it(make_grid, is_part):
+    grid = make_grid(3)
+    first = grid.get(is_part=is_part)
+    schedule, start = ScheduleRecord.objects.order_by("pk").first(), starts_on(grid.monday)[3]
+    claim(schedule, start)
+    other = Client(enforce_csrf_checks=True)
+    session = other.session
+    session["draft"] = grid.client.session["draft"]
+    session.save()
+    framed = Grid(other, grid.monday).get(is_part=is_part)
+    times_views._frames.forget()
+    times_views._finished.forget()
+    bare = grid.get(is_part=is_part)
+
+    def common(response) -> str:
+        _, nonces, permitted = own(response)
+        assert set(nonces) == (set() if is_part else {permitted})
+        return TOKEN.sub("", response.content.decode()).replace(permitted, "")
+
+    assert common(framed) == common(bare) != common(first)
+    slot = f'value="{schedule.pk}.{start}.video"'
+    assert (slot in common(first), slot in common(framed)) == (True, False)
+    assert not set(own(framed)[0]) & {*own(first)[0], *own(bare)[0]}
+
+
+def test_a_change_of_the_rules_is_in_no_kept_frame(make_grid):
+    grid = make_grid(2)
+    assert "Follow-up" not in grid.get().content.decode()
+    VisitReasonRecord.objects.update(label="Follow-up, renamed")
+    assert "Follow-up, renamed" in grid.get().content.decode()
 
 
 def test_a_change_of_the_rules_is_shown_at_once(make_grid):
