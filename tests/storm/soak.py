@@ -7,25 +7,34 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from http.cookies import SimpleCookie
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Thread, local
 from typing import Any
 
-import httpx
+from tests.rig.processes import LOOPBACK
 
 from .checker import Findings, check, look_again, settle
 from .people import Booker, Patient
 from .scene import Scene, processes_below
 
+# Seconds after which what is due and could not be begun is given up.
+MOST_LATE = 10
+
 
 @dataclass
 class Soak:
-    """``memory`` is of web and workers together, in MB, one figure every few seconds."""
+    """``memory`` is of web and workers together, in MB, one figure every few seconds.
+
+    Seconds count from when something was due: who has to wait before asking waits too.
+    """
 
     minutes: float
     grids: Counter[int] = field(default_factory=Counter)
     grid_seconds: list[float] = field(default_factory=list)
     bookings: Counter[int] = field(default_factory=Counter)
+    booking_seconds: list[float] = field(default_factory=list)
     not_begun: int = 0
     memory: list[float] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
@@ -43,7 +52,6 @@ class Soak:
         return sum(times for status, times in both.items() if status == 0 or status >= 500)
 
     def figures(self) -> dict[str, Any]:
-        took = sorted(self.grid_seconds)
         seconds = self.minutes * 60
         return self.findings.figures() | {
             "minutes": self.minutes,
@@ -51,11 +59,39 @@ class Soak:
             "bookings a second": round(self.findings.counts.get("booked", 0) / seconds, 2),
             "not begun for want of room": self.not_begun,
             "5xx or no answer": self.errors,
-            "grid p50 ms": round(1000 * took[len(took) // 2]) if took else 0,
-            "grid p95 ms": round(1000 * took[int(len(took) * 0.95)]) if took else 0,
+            "grid p50 ms": milliseconds(self.grid_seconds, 0.5),
+            "grid p95 ms": milliseconds(self.grid_seconds, 0.95),
+            "times to booked p50 ms": milliseconds(self.booking_seconds, 0.5),
+            "times to booked p95 ms": milliseconds(self.booking_seconds, 0.95),
             "memory MB": round(self.memory[-1]) if self.memory else 0,
             "memory growth %": round(100 * self.growth, 1),
         }
+
+
+def milliseconds(seconds: list[float], share: float) -> int:
+    return round(1000 * sorted(seconds)[int(len(seconds) * share)]) if seconds else 0
+
+
+class Looker(local):
+    """Asks for pages and reads none: in each thread a browser of its own, with as little ado as there can be."""
+
+    def __init__(self, port: int, session: str) -> None:
+        self._connection = HTTPConnection(LOOPBACK, port, timeout=30)
+        self._cookies = SimpleCookie({"session": session})
+
+    def status_of(self, path: str) -> int:
+        """0 without an answer."""
+        cookies = self._cookies.output(attrs=[], header="", sep=";").strip()
+        try:
+            self._connection.request("GET", path, headers={"Cookie": cookies, "Accept-Encoding": "gzip"})
+            answer = self._connection.getresponse()
+            answer.read()
+        except (OSError, HTTPException):
+            self._connection.close()
+            return 0
+        for each in answer.headers.get_all("Set-Cookie", []):
+            self._cookies.load(each)
+        return answer.status
 
 
 def memory_mb(scene: Scene) -> float:
@@ -76,7 +112,7 @@ def soak(scene: Scene, patients: list[Patient], *, minutes: float, bookings: flo
     waiting = list(reversed(patients))
     draw = random.Random(17)
 
-    def book() -> None:
+    def book(due: float) -> None:
         with lock:
             patient = waiting.pop() if waiting else None
         if patient is None:
@@ -84,25 +120,17 @@ def soak(scene: Scene, patients: list[Patient], *, minutes: float, bookings: flo
         Booker(scene, patient, random.Random(patient.number), patience=60).book()
         with lock:
             found.bookings.update(said.status for said in patient.history)
+            found.booking_seconds.append(time.monotonic() - due)
 
-    looker = httpx.Client(base_url=scene.portal.url, timeout=30, trust_env=False, verify=False)
-    looker.cookies.set("session", patients[0].session)
+    looker = Looker(scene.portal.port, patients[0].session)
 
-    def look() -> None:
-        began = time.monotonic()
-        try:
-            # Half of them as the page first comes, half at any day there is.
-            day = "" if draw.random() < 0.5 else f"?day={draw.choice(scene.days_ahead())}"
-            # As it comes over the wire: nobody here reads it, and to inflate it costs more than to send it.
-            with looker.stream("GET", f"/book/times/{day}") as answer:
-                status = answer.status_code
-                for _ in answer.iter_raw():
-                    pass
-        except httpx.TransportError:
-            status = 0
+    def look(due: float) -> None:
+        # Half of them as the page first comes, half at any day there is.
+        day = "" if draw.random() < 0.5 else f"?day={draw.choice(scene.days_ahead())}"
+        status = looker.status_of(f"/book/times/{day}")
         with lock:
             found.grids[status] += 1
-            found.grid_seconds.append(time.monotonic() - began)
+            found.grid_seconds.append(time.monotonic() - due)
 
     def weigh() -> None:
         while not over.wait(max(1.0, minutes * 60 / 200)):
@@ -110,23 +138,20 @@ def soak(scene: Scene, patients: list[Patient], *, minutes: float, bookings: flo
 
     weigher = Thread(target=weigh, daemon=True, name="scales")
     weigher.start()
-    with ThreadPoolExecutor(16) as lookers, ThreadPoolExecutor(12) as bookers:
+    with ThreadPoolExecutor(16) as looking, ThreadPoolExecutor(12) as booking:
         began, begun = time.monotonic(), {"book": 0, "look": 0}
         while (at := time.monotonic() - began) < minutes * 60:
-            for name, rate, act, pool, room in (
-                ("book", bookings, book, bookers, 12),
-                ("look", grids, look, lookers, 32),
-            ):
+            for name, rate, act, pool in (("book", bookings, book, booking), ("look", grids, look, looking)):
                 while begun[name] < at * rate:
+                    due = began + begun[name] / rate
                     begun[name] += 1
-                    if pool._work_queue.qsize() < room:
-                        pool.submit(act)
+                    if pool._work_queue.qsize() < rate * MOST_LATE:
+                        pool.submit(act, due)
                     else:
                         found.not_begun += 1
             time.sleep(0.01)
     over.set()
     weigher.join()
-    looker.close()
     settle(scene)
     taken_part = [patient for patient in patients if patient.history]
     look_again(scene, taken_part)
