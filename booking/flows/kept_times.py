@@ -128,7 +128,7 @@ class Kept:
         changed = board.changed(self.view.number)
         if changed is None or time.monotonic() >= self.made_at + KEPT_SECONDS:
             return None
-        lapsed = {claim.clinician_id for claim in self.claims.of_all() if claim.until and claim.until <= now}
+        lapsed = {claim.clinician_id for claim, until in self.claims.limited() if until <= now}
         noted = {whose for key in changed if (whose := self.scope.whose.get(key)) is not None}
         return (lapsed | noted | self._noted(stands)) & self.scope.who
 
@@ -233,7 +233,8 @@ def _work_out(
     changed = None if before is None else before.claimed_since(stands, now)
     if before is None or changed is None:
         found = (each for each in claims_between(first, last, now) if each.clinician_id in scope.who)
-        claims, made_at = Claims(found, policy.buffer), time.monotonic()
+        claims = Claims(found, policy.buffer, before=None if before is None else before.claims)
+        made_at = time.monotonic()
     else:
         claims, made_at = before.claims, before.made_at
         if changed:
@@ -254,7 +255,7 @@ def _work_out(
         view=view,
         claims=claims,
         noted=stands.claims,
-        until=min([openings.until, *(claim.until for claim in claims.of_all() if claim.until is not None)]),
+        until=min([openings.until, *(until for _, until in claims.limited())]),
         made_at=made_at,
     )
 

@@ -134,13 +134,16 @@ def close_for_staff(booking: Booking, *, actor: str, now: datetime) -> bool:
     return moved
 
 
-def _look_again(booking: Booking, now: datetime, *, misses: int | None = None) -> None:
+def _look_again(
+    booking: Booking, now: datetime, *, misses: int | None = None, posts: int | None = None
+) -> None:
     if _is_late(booking, now):
         _to_staff(booking, now, "no answer in time")
         return
     Booking.objects.filter(pk=booking.pk, state=booking.state).update(
         look_up_at=now + timedelta(seconds=settings.EHR_LOOK_AGAIN_SECONDS),
         misses=booking.misses if misses is None else misses,
+        posts=booking.posts if posts is None else posts,
     )
 
 
@@ -153,6 +156,7 @@ def _create_again(booking: Booking, *, clock: Clock) -> None:
         return
     if not leases.keep(booking, now):
         return
+    posts = booking.posts
     try:
         confirm_booking.last_look(booking, now=now)
         confirm_booking.create(booking, clock=clock)
@@ -163,7 +167,8 @@ def _create_again(booking: Booking, *, clock: Clock) -> None:
         else:
             confirm_booking.refuse(booking, refusal.code, now=clock())
     except EhrUnavailable:
-        _look_again(booking, clock())
+        # The EHR surely did nothing, so that was no attempt.
+        _look_again(booking, clock(), posts=posts)
     except EhrFailure as error:
         log.error("create again failed: %s (status %s, EHR id %s)", error, error.status, error.correlation_id)
         _look_again(booking, clock())

@@ -7,7 +7,7 @@ put these together as the database to answer them.
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,7 @@ LONGEST = timedelta(days=1)
 # In words of SQL. To be held again is to have a new end.
 _CLAIMING = str(tuple(sorted(map(str, CLAIMING))))
 _STILL_CLAIMING = str(tuple(sorted(map(str, CLAIMING - {BookingState.HELD}))))
-_Row = tuple[int, datetime, datetime, str, datetime]
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def claims(
@@ -36,10 +36,7 @@ def claims(
 ) -> list[Claim]:
     """What is claimed between two instants, of some clinicians or of all; expiry is judged as of ``now``."""
     read = _in_sql if connection.vendor == "postgresql" else _by_orm
-    return [
-        Claim(who, starts_at, ends_at, expires_at if state == BookingState.HELD else None)
-        for who, starts_at, ends_at, state, expires_at in read(first, last, now, of, apart_from)
-    ]
+    return read(first, last, now, of, apart_from)
 
 
 def _in_sql(
@@ -48,10 +45,12 @@ def _in_sql(
     now: datetime,
     of: Collection[int] | None,
     apart_from: Collection[UUID],
-) -> list[_Row]:
+) -> list[Claim]:
+    # Instants as whole microseconds: a busy clinic has thousands, and to read each as a date takes ten times as long.
+    names = ("starts_at", "ends_at", f"CASE state WHEN '{BookingState.HELD}' THEN hold_expires_at END")
+    instants = ", ".join(f"(EXTRACT(EPOCH FROM {name}) * 1000000)::bigint" for name in names)
     statement = (
-        "SELECT clinician_id, starts_at, ends_at, state, hold_expires_at"  # noqa: S608
-        f" FROM {Booking._meta.db_table} WHERE state IN {_CLAIMING}"
+        f"SELECT clinician_id, {instants} FROM {Booking._meta.db_table} WHERE state IN {_CLAIMING}"  # noqa: S608
         f" AND NOT (state = '{BookingState.HELD}' AND hold_expires_at <= %s)"
         " AND starts_at < %s AND starts_at > %s AND ends_at > %s"
     )
@@ -64,7 +63,14 @@ def _in_sql(
         values.append(list(apart_from))
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
-        return cursor.fetchall()
+        return [
+            Claim(who, _instant(begins), _instant(ends), None if until is None else _instant(until))
+            for who, begins, ends, until in cursor.fetchall()
+        ]
+
+
+def _instant(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def _by_orm(
@@ -73,14 +79,16 @@ def _by_orm(
     now: datetime,
     of: Collection[int] | None,
     apart_from: Collection[UUID],
-) -> list[_Row]:
+) -> list[Claim]:
     rows = Booking.objects.claiming(now).exclude(pk__in=apart_from)
     rows = rows.filter(starts_at__lt=last, starts_at__gt=first - LONGEST, ends_at__gt=first)
     if of is not None:
         rows = rows.filter(clinician_id__in=of)
-    return list(
-        rows.order_by().values_list("clinician_id", "starts_at", "ends_at", "state", "hold_expires_at")
-    )
+    names = ("clinician_id", "starts_at", "ends_at", "state", "hold_expires_at")
+    return [
+        Claim(who, begins, ends, until if state == BookingState.HELD else None)
+        for who, begins, ends, state, until in rows.order_by().values_list(*names)
+    ]
 
 
 def noted_since(event: int) -> set[int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import chain
+from operator import attrgetter
 
 from .clock import LONGEST_DAY, local_day
 from .eligibility import Eligible, Visit, Withheld
@@ -35,25 +36,43 @@ class Availability:
 class Claims:
     """Claims per clinician, for overlap questions in the order of their starts."""
 
-    def __init__(self, claims: Iterable[Claim], buffer: timedelta) -> None:
+    _by_clinician: dict[int, tuple[Claim, ...]]
+    _limited: dict[int, tuple[Claim, ...]]
+    _longest: timedelta
+
+    def __init__(self, claims: Iterable[Claim], buffer: timedelta, *, before: Claims | None = None) -> None:
+        """Whose claims are as they were ``before`` has the very same, so that to compare those again costs nothing."""
         self._buffer = buffer
-        self._by_clinician: dict[int, tuple[Claim, ...]] = _by_clinician(claims)
+        self._by_clinician = _by_clinician(claims, {} if before is None else before._by_clinician)
+        self._notice(self._by_clinician, before=None)
+
+    def _notice(self, theirs: Mapping[int, tuple[Claim, ...]], before: Claims | None) -> None:
+        """``_longest`` of them all, and ``_limited``: those that end by themselves, by clinician."""
+        lengths = (claim.ends_at - claim.starts_at for claim in chain.from_iterable(theirs.values()))
+        self._longest = max(lengths, default=timedelta(0))
+        self._limited = {} if before is None else {**before._limited, **dict.fromkeys(theirs, ())}
+        for who, mine in theirs.items():
+            if limited := tuple([claim for claim in mine if claim.until is not None]):
+                self._limited[who] = limited
+        if before is not None:
+            self._longest = max(self._longest, before._longest)
 
     def of(self, clinician_id: int) -> tuple[Claim, ...]:
         """In the order of their starts."""
         return self._by_clinician.get(clinician_id, ())
 
-    def of_all(self) -> Iterator[Claim]:
-        return chain.from_iterable(self._by_clinician.values())
+    def limited(self) -> Iterator[tuple[Claim, datetime]]:
+        """Those that end by themselves, and when."""
+        for claim in chain.from_iterable(self._limited.values()):
+            if claim.until is not None:
+                yield claim, claim.until
 
     def with_those(self, clinician_ids: Iterable[int], claims: Iterable[Claim]) -> Claims:
         """The same but for these clinicians, whose claims are ``claims`` now."""
         changed = Claims((), self._buffer)
-        changed._by_clinician = {
-            **self._by_clinician,
-            **dict.fromkeys(clinician_ids, ()),
-            **_by_clinician(claims),
-        }
+        theirs = dict.fromkeys(clinician_ids, ()) | _by_clinician(claims, self._by_clinician)
+        changed._by_clinician = self._by_clinician | theirs
+        changed._notice(theirs, before=self)
         return changed
 
     def reach(
@@ -81,21 +100,29 @@ class Claims:
         mine = self.of(clinician_id)
         if not mine:
             return False
-        last = bisect_right(mine, ends_at + self._buffer, key=lambda claim: claim.starts_at)
-        return any(
-            claim.starts_at < ends_at + self._buffer and starts_at < claim.ends_at + self._buffer
-            for claim in mine[:last]
-        )
+        # What began so long before has ended, whichever it is.
+        first = bisect_left(mine, starts_at - self._buffer - self._longest, key=_start_of)
+        last = bisect_left(mine, ends_at + self._buffer, first, key=_start_of)
+        return any(starts_at < claim.ends_at + self._buffer for claim in mine[first:last])
 
     def count_on(self, clinician_id: int, on: date, zone_name: str) -> int:
         return sum(local_day(claim.starts_at, zone_name) == on for claim in self.of(clinician_id))
 
 
-def _by_clinician(claims: Iterable[Claim]) -> dict[int, tuple[Claim, ...]]:
+_start_of = attrgetter("starts_at")
+
+
+def _by_clinician(
+    claims: Iterable[Claim], before: Mapping[int, tuple[Claim, ...]]
+) -> dict[int, tuple[Claim, ...]]:
     found: dict[int, list[Claim]] = defaultdict(list)
-    for claim in sorted(claims, key=lambda claim: claim.starts_at):
+    for claim in sorted(claims, key=_start_of):
         found[claim.clinician_id].append(claim)
-    return {clinician_id: tuple(mine) for clinician_id, mine in found.items()}
+    theirs = {clinician_id: tuple(mine) for clinician_id, mine in found.items()}
+    return {
+        clinician_id: before[clinician_id] if before.get(clinician_id) == mine else mine
+        for clinician_id, mine in theirs.items()
+    }
 
 
 def last_start(visit: Visit, policy: Policy, now: datetime) -> date:

@@ -11,7 +11,7 @@ from booking.models import Booking
 from booking.models import claims as claims_module
 from booking.scheduling.availability import Policy
 from booking.scheduling.lifecycle import CLAIMING, BookingState
-from booking.scheduling.terms import License, Offer
+from booking.scheduling.terms import Claim, License, Offer
 from tests import factories
 from tests.scheduling.builders import utc
 
@@ -121,7 +121,7 @@ def test_both_ways_of_reading_find_the_same_claims(who, read):
     for hour, state in enumerate(BookingState):
         fields = {"appointment_ref": "Appointment/1"} if state is BookingState.BOOKED else {}
         begins = first + hour * 10 * MINUTE
-        for lapses, person in ((NOW, who), (NOW + timedelta(seconds=1), others)):
+        for lapses, person in ((NOW, who), (NOW + timedelta(seconds=1, microseconds=7), others)):
             made = factories.booking(
                 clinician=person,
                 state=state,
@@ -140,10 +140,19 @@ def test_both_ways_of_reading_find_the_same_claims(who, read):
 
     def found(**asked):
         rows = getattr(claims_module, read)(first, last, NOW, asked.get("of"), asked.get("apart_from", ()))
-        return sorted(row[:2] for row in rows)
+        return sorted(rows, key=lambda claim: (claim.clinician_id, claim.starts_at))
 
     def expected(among):
-        return sorted((each.clinician_id, each.starts_at) for each in among)
+        among = sorted(among, key=lambda each: (each.clinician_id, each.starts_at))
+        return [
+            Claim(
+                each.clinician_id,
+                each.starts_at,
+                each.ends_at,
+                each.hold_expires_at if each.state == BookingState.HELD else None,
+            )
+            for each in among
+        ]
 
     assert (len(mine), found()) == (12, expected(mine))
     assert found(of=[who.pk]) == expected(each for each in mine if each.clinician_id == who.pk)

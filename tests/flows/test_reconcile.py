@@ -75,6 +75,15 @@ def test_after_three_creates_the_visit_goes_to_staff(clinic, visitor, clock, rec
     assert (reconcile_at(3600), clinic.posts() - before) == (0, 3)
 
 
+def test_a_create_that_was_turned_away_is_none_of_the_three(clinic, visitor, clock, reconcile_at):
+    waiting = unconfirmed(clinic, visitor, clock)
+    clinic.sandbox.faults("429", method="POST", type="Appointment", times=4)
+    while waiting.state == "unconfirmed":
+        reconcile_at(10)
+        waiting.refresh_from_db()
+    assert (waiting.state, waiting.posts, kinds(waiting)) == ("booked", 2, ["confirmation"])
+
+
 def test_the_time_stays_claimed_while_staff_look_into_it(clinic, visitor, clock):
     waiting = unconfirmed(clinic, visitor, clock)
     Booking.objects.update(state="needs_staff")

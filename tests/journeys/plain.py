@@ -99,10 +99,13 @@ class _Reader(HTMLParser):
 
 
 class Page:
+    """``way`` has the addresses that led here from the one that was asked."""
+
     def __init__(self, response: httpx.Response) -> None:
         self.status = response.status_code
         self.url = response.url
         self.path = response.url.path
+        self.way = [each.url.path for each in response.history]
         self.html = response.text
         reader = _Reader()
         reader.feed(self.html)

@@ -49,3 +49,20 @@ def test_what_was_not_told_is_asked() -> None:
     assert (answer.status_code, answer["Location"]) == (302, "/book/details/")
     held.refresh_from_db()
     assert held.patient is None
+
+
+def test_a_contact_that_keeps_as_many_times_as_it_may_gives_this_one_back(settings) -> None:
+    settings.HOLDS_PER_CONTACT = 1
+    ana = factories.patient()
+    client, held = before_review(ana)
+    # The control: with somebody else's hold beside it the time is kept.
+    factories.booking(state=BookingState.HELD, contact_value="other@mail.example")
+    assert client.get("/book/review/")["Location"] == "/book/review/"
+
+    client, held = before_review(ana)
+    answer = client.get("/book/review/")
+    assert (answer.status_code, answer["Location"]) == (302, "/book/times/")
+    held.refresh_from_db()
+    assert (held.state, held.patient) == (BookingState.RELEASED, None)
+    draft = client.session["draft"]
+    assert (draft["booking_id"], draft["refusal"]["code"]) == ("", "hold_limit")
