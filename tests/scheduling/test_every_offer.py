@@ -389,7 +389,10 @@ def test_times_worked_out_from_earlier_ones_are_those_worked_out_anew(world, dat
         assert all(map(operator.is_, unmoved.openings, found.openings))
         before = found
         ref = data.draw(st.sampled_from(sorted(starts) or [""]))
-        match data.draw(st.sampled_from(["taken", "given back", "claimed", "unclaimed", "later"])):
+        assert {claim for claim, _ in taken.limited()} == {each for each in claims if each.until}
+        match data.draw(
+            st.sampled_from(["taken", "given back", "claimed", "unclaimed", "read again", "later"])
+        ):
             case "taken" if starts:
                 starts[ref] = starts[ref][data.draw(st.integers(0, 2)) :]
             case "given back" if starts and starts[ref]:
@@ -397,12 +400,17 @@ def test_times_worked_out_from_earlier_ones_are_those_worked_out_anew(world, dat
             case "claimed" if starts and starts[ref]:
                 begins = datetime.fromtimestamp(starts[ref][-1], UTC)
                 whose = int(ref.removeprefix("Schedule/")) // 10
-                claims = [*claims, Claim(whose, begins, begins + QUARTER)]
+                until = data.draw(st.sampled_from([None, begins]))
+                claims = [*claims, Claim(whose, begins, begins + QUARTER, until)]
                 taken = taken.with_those([whose], [each for each in claims if each.clinician_id == whose])
             case "unclaimed" if claims:
                 gone, *claims = claims
                 whose = gone.clinician_id
                 taken = taken.with_those([whose], [each for each in claims if each.clinician_id == whose])
+            case "read again":
+                read = Claims([replace(each) for each in claims], policy.buffer, before=taken)
+                assert all(read.of(each.clinician_id) is taken.of(each.clinician_id) for each in claims)
+                taken = read
             case _:
                 now += data.draw(st.integers(1, 100)) * QUARTER
 
