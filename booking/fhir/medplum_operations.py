@@ -144,8 +144,12 @@ class Operations:
                     raise
                 self._lacks.put("confirm", True)
         self._records._change(ref, medplum_writers.booked)
-        for slot_ref in _slot_refs(self._client.read(ref, self._client.deadline()).resource):
-            self._records._change(slot_ref, medplum_writers.busy)
+        try:
+            for slot_ref in _slot_refs(self._client.read(ref, self._client.deadline()).resource):
+                self._records._change(slot_ref, medplum_writers.busy)
+        except EhrUnavailable as failure:
+            # The visit is booked already, so this is no failure that did nothing.
+            raise OutcomeUnknown(str(failure), status=failure.status) from failure
 
     def _give_up(self, ref: str) -> None:
         """On the way out of a failure: another one must not hide the first."""

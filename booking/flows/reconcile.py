@@ -51,6 +51,8 @@ def reconcile(*, clock: Clock) -> int:
         if leases.take(booking, now, even_leased=_is_late(booking, now)):
             looked_at += 1
             crash_points.reach("look-up leased")
+            # Others may have been at it since it was listed.
+            booking.refresh_from_db(fields=["posts", "misses"])
             try:
                 settle(booking, clock=clock)
             finally:
@@ -140,11 +142,15 @@ def _look_again(
     if _is_late(booking, now):
         _to_staff(booking, now, "no answer in time")
         return
-    Booking.objects.filter(pk=booking.pk, state=booking.state).update(
-        look_up_at=now + timedelta(seconds=settings.EHR_LOOK_AGAIN_SECONDS),
-        misses=booking.misses if misses is None else misses,
-        posts=booking.posts if posts is None else posts,
-    )
+    ours = Booking.objects.filter(pk=booking.pk, state=booking.state)
+    changes = {
+        "look_up_at": now + timedelta(seconds=settings.EHR_LOOK_AGAIN_SECONDS),
+        "misses": booking.misses if misses is None else misses,
+    }
+    if posts is not None:
+        # Over our own count only: where it is another, somebody else is at it and has set the next look.
+        ours, changes["posts"] = ours.filter(posts=booking.posts), posts
+    ours.update(**changes)
 
 
 def _create_again(booking: Booking, *, clock: Clock) -> None:

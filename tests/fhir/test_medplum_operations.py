@@ -428,6 +428,20 @@ def test_where_there_is_no_confirm_the_hold_is_booked_by_hand_and_that_is_rememb
     assert lines(found).count("POST Appointment/visit/$confirm") == 1
 
 
+def test_a_visit_booked_by_hand_whose_slot_is_turned_away_is_no_failure_that_did_nothing():
+    found = ehr()
+    found.answers |= {
+        "POST $confirm": NOT_FOUND,
+        "GET visit": read(pending()),
+        "GET own": read(real_slot()),
+        "PUT visit": lambda asked: httpx.Response(200, content=asked.content),
+        "PUT own": outcome(429, "Too many", "throttled"),
+    }
+    with opened(found) as medplum, pytest.raises(OutcomeUnknown):
+        medplum.create_appointment(request())
+    assert lines(found)[-1] == "PUT Slot/own"
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "kind"),
     [

@@ -84,6 +84,53 @@ def test_a_create_that_was_turned_away_is_none_of_the_three(clinic, visitor, clo
     assert (waiting.state, waiting.posts, kinds(waiting)) == ("booked", 2, ["confirmation"])
 
 
+def stale(booking, now, **there) -> Booking:
+    """The booking as a worker has it in hand that read it before others wrote what is ``there``, and leased it after."""
+    read = Booking.objects.select_related("clinician", "schedule__location", "patient", "reason").get(
+        pk=booking.pk
+    )
+    Booking.objects.filter(pk=booking.pk).update(**there)
+    assert leases.take(read, now, even_leased=True)
+    return read
+
+
+def test_a_look_that_fails_leaves_the_count_of_creates_to_others(clinic, visitor, clock):
+    waiting = unconfirmed(clinic, visitor, clock)
+    ours = stale(waiting, clock(), posts=2)
+    clinic.sandbox.faults("500", method="GET", type="Appointment", times=None)
+    reconcile.settle(ours, clock=clock)
+    waiting.refresh_from_db()
+    assert (ours.posts, waiting.posts, waiting.state) == (1, 2, "unconfirmed")
+
+
+def test_a_create_that_another_worker_made_is_not_uncounted(clinic, visitor, clock):
+    held = clinic.hold(visitor, now=clock())
+    Booking.objects.filter(pk=held.pk).update(state="unconfirmed", submitted_at=clock(), misses=1, posts=0)
+    before = clinic.posts()
+    ours = stale(held, clock(), posts=1)
+    reconcile.settle(ours, clock=clock)
+    held.refresh_from_db()
+    assert (ours.posts, held.posts, held.state, clinic.posts() - before) == (0, 1, "unconfirmed", 0)
+
+
+def test_what_others_did_since_it_was_listed_is_known(clinic, visitor, clock, reconcile_at, monkeypatch):
+    waiting = unconfirmed(clinic, visitor, clock)
+    Booking.objects.update(misses=1)
+    listed = reconcile.due
+
+    def due_and_then(now):
+        found = listed(now)
+        Booking.objects.update(posts=3)
+        return found
+
+    monkeypatch.setattr(reconcile, "due", due_and_then)
+    before = clinic.posts()
+    reconcile_at(REST)
+    waiting.refresh_from_db()
+    # Three were made already: no fourth is.
+    assert (waiting.state, clinic.posts() - before) == ("needs_staff", 0)
+
+
 def test_the_time_stays_claimed_while_staff_look_into_it(clinic, visitor, clock):
     waiting = unconfirmed(clinic, visitor, clock)
     Booking.objects.update(state="needs_staff")

@@ -16,7 +16,7 @@ from typing import Any
 from tests.rig.processes import LOOPBACK
 
 from .checker import Findings, check, look_again, settle
-from .people import Booker, Patient
+from .people import BOOKED, Booker, Patient
 from .scene import Scene, processes_below
 
 # Seconds after which what is due and could not be begun is given up.
@@ -27,7 +27,8 @@ MOST_LATE = 10
 class Soak:
     """``memory`` is of web and workers together, in MB, one figure every few seconds.
 
-    Seconds count from when something was due: who has to wait before asking waits too.
+    ``seconds`` is how long it took until all was done. Those of pages and bookings count from when something was due:
+    who has to wait before asking waits too.
     """
 
     minutes: float
@@ -36,6 +37,7 @@ class Soak:
     bookings: Counter[int] = field(default_factory=Counter)
     booking_seconds: list[float] = field(default_factory=list)
     not_begun: int = 0
+    seconds: float = 0.0
     memory: list[float] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
 
@@ -52,11 +54,10 @@ class Soak:
         return sum(times for status, times in both.items() if status == 0 or status >= 500)
 
     def figures(self) -> dict[str, Any]:
-        seconds = self.minutes * 60
         return self.findings.figures() | {
             "minutes": self.minutes,
-            "grids a second": round(self.grids.total() / seconds, 1),
-            "bookings a second": round(self.findings.counts.get("booked", 0) / seconds, 2),
+            "grids a second": round(self.grids.total() / self.seconds, 1),
+            "bookings a second": round(self.findings.counts.get("booked", 0) / self.seconds, 2),
             "not begun for want of room": self.not_begun,
             "5xx or no answer": self.errors,
             "grid p50 ms": milliseconds(self.grid_seconds, 0.5),
@@ -117,10 +118,11 @@ def soak(scene: Scene, patients: list[Patient], *, minutes: float, bookings: flo
             patient = waiting.pop() if waiting else None
         if patient is None:
             return
-        Booker(scene, patient, random.Random(patient.number), patience=60).book()
+        what = Booker(scene, patient, random.Random(patient.number), patience=60).book()
         with lock:
             found.bookings.update(said.status for said in patient.history)
-            found.booking_seconds.append(time.monotonic() - due)
+            if what == BOOKED:
+                found.booking_seconds.append(time.monotonic() - due)
 
     looker = Looker(scene.portal.port, patients[0].session)
 
@@ -150,6 +152,7 @@ def soak(scene: Scene, patients: list[Patient], *, minutes: float, bookings: flo
                     else:
                         found.not_begun += 1
             time.sleep(0.01)
+    found.seconds = time.monotonic() - began
     over.set()
     weigher.join()
     settle(scene)
