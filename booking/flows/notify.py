@@ -15,6 +15,7 @@ from booking import crash_points
 from booking.messaging import channels, texts
 from booking.models import Booking, Message
 
+from . import clinic_rules
 from .bell import Bell
 
 log = logging.getLogger(__name__)
@@ -115,10 +116,11 @@ def _claim(now: datetime, *, other_than: Collection[str] = ()) -> Message | None
         row.attempts += 1
         before, row.last_error = row.last_error, ""
         row.save(update_fields=["lease_until", "fence", "attempts", "last_error"])
-    related = ("booking__clinician", "booking__schedule__location", "booking__patient", "booking__reason")
-    message = Message.objects.select_related(*related).get(pk=row.pk)
-    message.last_error = before
-    return message
+    booking = clinic_rules.whole(Booking.objects.filter(pk=row.booking_id))
+    if booking is not None:
+        row.booking = booking
+    row.last_error = before
+    return row
 
 
 def _taken_before(message: Message, text: channels.Text) -> str:

@@ -140,7 +140,7 @@ def soak(scene: Scene, patients: list[Patient], *, minutes: float, bookings: flo
 
     weigher = Thread(target=weigh, daemon=True, name="scales")
     weigher.start()
-    with ThreadPoolExecutor(16) as looking, ThreadPoolExecutor(12) as booking:
+    with ThreadPoolExecutor(32) as looking, ThreadPoolExecutor(32) as booking:
         began, begun = time.monotonic(), {"book": 0, "look": 0}
         while (at := time.monotonic() - began) < minutes * 60:
             for name, rate, act, pool in (("book", bookings, book, booking), ("look", grids, look, looking)):
