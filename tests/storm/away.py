@@ -63,7 +63,8 @@ def without(
         if messages_meet_it:
             eventually(lambda: _are_tried(scene, patients), seconds=180)
     ended = time.monotonic()
-    scene.wait_until(scene.is_up)
+    # The last crash may have come when everybody had booked.
+    scene.wait_until(lambda: scene.is_up() and scene.postgres.answers())
     back = time.monotonic() - ended
     drained = settle(scene)
     pages = [said for patient in patients for said in patient.history]
