@@ -96,15 +96,17 @@ def reason_of(booking: Booking) -> VisitReason:
     return current().terms[booking.reason.code]
 
 
-def whole(found: BookingQuerySet) -> Booking | None:
-    """The booking among those found, with its patient, and with reason, clinician and place as the desk has them now."""
-    booking = next(iter(found.select_related("patient").order_by()[:1]), None)
-    if booking is not None:
-        rules = current()
-        booking.reason = rules.reason_records[booking.reason_id]
-        booking.schedule = rules.schedule_record(booking.schedule_id)
-        if booking.schedule.clinician_id == booking.clinician_id:
-            booking.clinician = booking.schedule.clinician
+def whole(found: BookingQuerySet) -> Booking:
+    """The one booking found, with its patient, and with reason, clinician and place as the desk has them now.
+
+    Raises ``Booking.DoesNotExist``.
+    """
+    booking = found.select_related("patient").get()
+    rules = current()
+    booking.reason = rules.reason_records[booking.reason_id]
+    booking.schedule = rules.schedule_record(booking.schedule_id)
+    if booking.schedule.clinician_id == booking.clinician_id:
+        booking.clinician = booking.schedule.clinician
     return booking
 
 

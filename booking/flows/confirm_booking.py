@@ -47,10 +47,7 @@ def submit(booking: Booking, *, visitor: Visitor, clock: Clock) -> Booking:
     other outcome is in the state of the booking returned.
     """
     now = clock()
-    found = clinic_rules.whole(Booking.objects.of(visitor).filter(pk=booking.pk))
-    if found is None:
-        raise Booking.DoesNotExist
-    booking = found
+    booking = clinic_rules.whole(Booking.objects.of(visitor).filter(pk=booking.pk))
     if booking.status is BookingState.EXPIRED or (
         booking.status is BookingState.HELD and not booking.is_live_hold(now)
     ):

@@ -23,7 +23,7 @@ from booking.models import (
     VisitReasonRecord,
 )
 from booking.models.bookings import Visitor
-from booking.models.claims import claims
+from booking.models.claims import claims_between
 from booking.scheduling.availability import Policy, find_offers
 from booking.scheduling.clock import LONGEST_DAY, local_day
 from booking.scheduling.eligibility import Visit, Withheld
@@ -86,14 +86,14 @@ def expire_overlapping(clinician_id: int, starts_at: datetime, ends_at: datetime
 
 def is_free(offer: Offer, *, policy: Policy, now: datetime) -> bool:
     """Whether no live claim of ours, buffer and daily cap included, stands against this offer."""
-    live = Booking.objects.claiming(now)
+    claims = Booking.objects.claiming(now)
     starts_at, ends_at, clinician_id = offer.starts_at, offer.ends_at, offer.clinician.id
-    if live.overlapping(clinician_id, starts_at - policy.buffer, ends_at + policy.buffer).exists():
+    if claims.overlapping(clinician_id, starts_at - policy.buffer, ends_at + policy.buffer).exists():
         return False
     if policy.daily_cap is None:
         return True
     zone = offer.schedule.zone
-    nearby = live.overlapping(clinician_id, starts_at - LONGEST_DAY, ends_at + LONGEST_DAY)
+    nearby = claims.overlapping(clinician_id, starts_at - LONGEST_DAY, ends_at + LONGEST_DAY)
     on = local_day(starts_at, zone)
     return (
         sum(local_day(start, zone) == on for start in nearby.values_list("starts_at", flat=True))
@@ -145,9 +145,9 @@ def check_offer(
             if slot.starts_at == choice.starts_at
         ]
     first, last = choice.starts_at - LONGEST_DAY, ends_at + LONGEST_DAY
-    claimed = claims(first, last, now, of=[entry.clinician.id], apart_from=apart_from)
+    claims = claims_between(first, last, now, of=[entry.clinician.id], apart_from=apart_from)
     found = find_offers(
-        [entry], {schedule.ref: slots}, visit=visit, policy=rules.policy, claims=claimed, now=now
+        [entry], {schedule.ref: slots}, visit=visit, policy=rules.policy, claims=claims, now=now
     )
     if found.offers:
         return found.offers[0]

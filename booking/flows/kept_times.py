@@ -18,8 +18,7 @@ from weakref import WeakValueDictionary
 from django.conf import settings
 
 from booking import board
-from booking.models.claims import claims as claims_between
-from booking.models.claims import noted_since
+from booking.models.claims import claims_between, noted_since
 from booking.models.standing import Standing
 from booking.scheduling.availability import Claims
 from booking.scheduling.clock import local_day

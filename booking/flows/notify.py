@@ -116,9 +116,7 @@ def _claim(now: datetime, *, other_than: Collection[str] = ()) -> Message | None
         row.attempts += 1
         before, row.last_error = row.last_error, ""
         row.save(update_fields=["lease_until", "fence", "attempts", "last_error"])
-    booking = clinic_rules.whole(Booking.objects.filter(pk=row.booking_id))
-    if booking is not None:
-        row.booking = booking
+    row.booking = clinic_rules.whole(Booking.objects.filter(pk=row.booking_id))
     row.last_error = before
     return row
 

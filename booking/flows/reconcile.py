@@ -51,9 +51,9 @@ def reconcile(*, clock: Clock) -> int:
         if leases.take(booking, now, even_leased=_is_late(booking, now)):
             looked_at += 1
             crash_points.reach("look-up leased")
-            # Others may have been at it since it was listed.
-            booking.refresh_from_db(fields=["posts", "misses"])
             try:
+                # Others may have been at it since it was listed.
+                booking.refresh_from_db(fields=["posts", "misses"])
                 settle(booking, clock=clock)
             finally:
                 leases.give_back(booking)

@@ -7,6 +7,7 @@ put these together as the database to answer them.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,14 +20,25 @@ from booking.scheduling.terms import Claim
 from .bookings import Booking, BookingEvent
 
 # No visit is longer, and the start is what the index is on.
-LONGEST = timedelta(days=1)
+_LONGEST = timedelta(days=1)
 # In words of SQL. To be held again is to have a new end.
 _CLAIMING = str(tuple(sorted(map(str, CLAIMING))))
 _STILL_CLAIMING = str(tuple(sorted(map(str, CLAIMING - {BookingState.HELD}))))
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-def claims(
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Two instants and one to judge expiry by, which clinicians (None is all), and bookings that do not count."""
+
+    first: datetime
+    last: datetime
+    now: datetime
+    of: Collection[int] | None
+    apart_from: Collection[UUID]
+
+
+def claims_between(
     first: datetime,
     last: datetime,
     now: datetime,
@@ -36,16 +48,10 @@ def claims(
 ) -> list[Claim]:
     """What is claimed between two instants, of some clinicians or of all; expiry is judged as of ``now``."""
     read = _in_sql if connection.vendor == "postgresql" else _by_orm
-    return read(first, last, now, of, apart_from)
+    return read(_Question(first, last, now, of, apart_from))
 
 
-def _in_sql(
-    first: datetime,
-    last: datetime,
-    now: datetime,
-    of: Collection[int] | None,
-    apart_from: Collection[UUID],
-) -> list[Claim]:
+def _in_sql(asked: _Question) -> list[Claim]:
     # Instants as whole microseconds: a busy clinic has thousands, and to read each as a date takes ten times as long.
     names = ("starts_at", "ends_at", f"CASE state WHEN '{BookingState.HELD}' THEN hold_expires_at END")
     instants = ", ".join(f"(EXTRACT(EPOCH FROM {name}) * 1000000)::bigint" for name in names)
@@ -54,13 +60,13 @@ def _in_sql(
         f" AND NOT (state = '{BookingState.HELD}' AND hold_expires_at <= %s)"
         " AND starts_at < %s AND starts_at > %s AND ends_at > %s"
     )
-    values: list[Any] = [now, last, first - LONGEST, first]
-    if of is not None:
+    values: list[Any] = [asked.now, asked.last, asked.first - _LONGEST, asked.first]
+    if asked.of is not None:
         statement += " AND clinician_id = ANY(%s)"
-        values.append(list(of))
-    if apart_from:
+        values.append(list(asked.of))
+    if asked.apart_from:
         statement += " AND id <> ALL(%s)"
-        values.append(list(apart_from))
+        values.append(list(asked.apart_from))
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return [
@@ -73,17 +79,13 @@ def _instant(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def _by_orm(
-    first: datetime,
-    last: datetime,
-    now: datetime,
-    of: Collection[int] | None,
-    apart_from: Collection[UUID],
-) -> list[Claim]:
-    rows = Booking.objects.claiming(now).exclude(pk__in=apart_from)
-    rows = rows.filter(starts_at__lt=last, starts_at__gt=first - LONGEST, ends_at__gt=first)
-    if of is not None:
-        rows = rows.filter(clinician_id__in=of)
+def _by_orm(asked: _Question) -> list[Claim]:
+    rows = Booking.objects.claiming(asked.now).exclude(pk__in=asked.apart_from)
+    rows = rows.filter(
+        starts_at__lt=asked.last, starts_at__gt=asked.first - _LONGEST, ends_at__gt=asked.first
+    )
+    if asked.of is not None:
+        rows = rows.filter(clinician_id__in=asked.of)
     names = ("clinician_id", "starts_at", "ends_at", "state", "hold_expires_at")
     return [
         Claim(who, begins, ends, until if state == BookingState.HELD else None)

@@ -33,29 +33,19 @@ class Availability:
     withheld: Mapping[Withheld, int]
 
 
+_ByClinician = dict[int, tuple[Claim, ...]]
+
+
 class Claims:
     """Claims per clinician, for overlap questions in the order of their starts."""
 
-    _by_clinician: dict[int, tuple[Claim, ...]]
-    _limited: dict[int, tuple[Claim, ...]]
-    _longest: timedelta
-
     def __init__(self, claims: Iterable[Claim], buffer: timedelta, *, before: Claims | None = None) -> None:
         """Whose claims are as they were ``before`` has the very same, so that to compare those again costs nothing."""
+        known = {} if before is None else before._by_clinician
         self._buffer = buffer
-        self._by_clinician = _by_clinician(claims, {} if before is None else before._by_clinician)
-        self._notice(self._by_clinician, before=None)
-
-    def _notice(self, theirs: Mapping[int, tuple[Claim, ...]], before: Claims | None) -> None:
-        """``_longest`` of them all, and ``_limited``: those that end by themselves, by clinician."""
-        lengths = (claim.ends_at - claim.starts_at for claim in chain.from_iterable(theirs.values()))
-        self._longest = max(lengths, default=timedelta(0))
-        self._limited = {} if before is None else {**before._limited, **dict.fromkeys(theirs, ())}
-        for who, mine in theirs.items():
-            if limited := tuple([claim for claim in mine if claim.until is not None]):
-                self._limited[who] = limited
-        if before is not None:
-            self._longest = max(self._longest, before._longest)
+        self._by_clinician: _ByClinician = _by_clinician(claims, known)
+        self._limited: _ByClinician = _limited(self._by_clinician)
+        self._longest = _longest(self._by_clinician)
 
     def of(self, clinician_id: int) -> tuple[Claim, ...]:
         """In the order of their starts."""
@@ -69,10 +59,11 @@ class Claims:
 
     def with_those(self, clinician_ids: Iterable[int], claims: Iterable[Claim]) -> Claims:
         """The same but for these clinicians, whose claims are ``claims`` now."""
+        theirs: _ByClinician = dict.fromkeys(clinician_ids, ()) | _by_clinician(claims, self._by_clinician)
         changed = Claims((), self._buffer)
-        theirs = dict.fromkeys(clinician_ids, ()) | _by_clinician(claims, self._by_clinician)
         changed._by_clinician = self._by_clinician | theirs
-        changed._notice(theirs, before=self)
+        changed._limited = self._limited | dict.fromkeys(theirs, ()) | _limited(theirs)
+        changed._longest = max(self._longest, _longest(theirs))
         return changed
 
     def reach(
@@ -112,9 +103,7 @@ class Claims:
 _start_of = attrgetter("starts_at")
 
 
-def _by_clinician(
-    claims: Iterable[Claim], before: Mapping[int, tuple[Claim, ...]]
-) -> dict[int, tuple[Claim, ...]]:
+def _by_clinician(claims: Iterable[Claim], before: _ByClinician) -> _ByClinician:
     found: dict[int, list[Claim]] = defaultdict(list)
     for claim in sorted(claims, key=_start_of):
         found[claim.clinician_id].append(claim)
@@ -123,6 +112,19 @@ def _by_clinician(
         clinician_id: before[clinician_id] if before.get(clinician_id) == mine else mine
         for clinician_id, mine in theirs.items()
     }
+
+
+def _limited(claims: _ByClinician) -> _ByClinician:
+    """Those that end by themselves, of whoever has any."""
+    limited = {
+        who: tuple([claim for claim in mine if claim.until is not None]) for who, mine in claims.items()
+    }
+    return {who: mine for who, mine in limited.items() if mine}
+
+
+def _longest(claims: _ByClinician) -> timedelta:
+    lengths = (claim.ends_at - claim.starts_at for mine in claims.values() for claim in mine)
+    return max(lengths, default=timedelta(0))
 
 
 def last_start(visit: Visit, policy: Policy, now: datetime) -> date:

@@ -146,7 +146,11 @@ def current_hold(request: HttpRequest, draft: Draft) -> Booking | None:
     """The booking this visitor is working on, whatever became of it. Nobody else's is ever found."""
     if not draft.booking_id:
         return None
-    return clinic_rules.whole(Booking.objects.of(visitor(request)).filter(pk=UUID(draft.booking_id)))
+    mine = Booking.objects.of(visitor(request))
+    try:
+        return clinic_rules.whole(mine.filter(pk=UUID(draft.booking_id)))
+    except Booking.DoesNotExist:
+        return None
 
 
 def missing_before_review(request: HttpRequest, draft: Draft, hold: Booking | None) -> str | None:

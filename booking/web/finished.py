@@ -140,11 +140,6 @@ class Finished(Generic[Made]):
             while self._bytes > self._most_bytes:
                 self._drop(next(iter(self._made)))
 
-    def forget(self) -> None:
-        with self._lock:
-            self._made.clear()
-            self._bytes = 0
-
     def _clear_away(self) -> None:
         while self._gone:
             question = self._gone.popleft()

@@ -86,6 +86,7 @@ def keep_contact(hold: Booking, draft: Draft, now: datetime) -> None:
 
 
 def no_more_holds(request: HttpRequest, draft: Draft, hold: Booking, refusal: Refusal) -> HttpResponse:
+    """Give this one back, and say why on the page of times."""
     hold_slot.release(hold, actor="system", note=refusal.code)
     remember_refusal(draft, refusal.code, hold)
     draft.booking_id = ""
@@ -94,6 +95,7 @@ def no_more_holds(request: HttpRequest, draft: Draft, hold: Booking, refusal: Re
 
 
 def attach(hold: Booking, draft: Draft, patient: PatientRecord, now: datetime) -> None:
+    """Put on the hold whom it is for and how they are reached; their contact is proved by now."""
     verified = draft.verified_contact
     assert verified is not None
     fields = {

@@ -35,10 +35,10 @@ def _own_booking(
     request: HttpRequest, booking_id: UUID, *, among: Collection[BookingState] = UNDER_WAY
 ) -> Booking:
     mine = Booking.objects.of(drafts.visitor(request))
-    found = clinic_rules.whole(mine.filter(pk=booking_id, state__in=among))
-    if found is None:
-        raise Http404
-    return found
+    try:
+        return clinic_rules.whole(mine.filter(pk=booking_id, state__in=among))
+    except Booking.DoesNotExist:
+        raise Http404 from None
 
 
 @require_GET

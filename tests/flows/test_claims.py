@@ -7,8 +7,7 @@ from datetime import timedelta
 import pytest
 
 from booking.flows import hold_slot
-from booking.models import Booking
-from booking.models import claims as claims_module
+from booking.models import Booking, claims
 from booking.scheduling.availability import Policy
 from booking.scheduling.lifecycle import CLAIMING, BookingState
 from booking.scheduling.terms import Claim, License, Offer
@@ -139,7 +138,8 @@ def test_both_ways_of_reading_find_the_same_claims(who, read):
     mine.append(take(factories.clinician(), "2026-06-10 15:30", minutes=31))
 
     def found(**asked):
-        rows = getattr(claims_module, read)(first, last, NOW, asked.get("of"), asked.get("apart_from", ()))
+        question = claims._Question(first, last, NOW, asked.get("of"), asked.get("apart_from", ()))
+        rows = getattr(claims, read)(question)
         return sorted(rows, key=lambda claim: (claim.clinician_id, claim.starts_at))
 
     def expected(among):

@@ -10,7 +10,7 @@ from django.db import connection
 
 from booking.flows import confirm_booking, leases, reconcile
 from booking.models import Booking
-from booking.models.claims import claims
+from booking.models.claims import claims_between
 from tests import factories
 
 from .conftest import make_clinic
@@ -135,7 +135,9 @@ def test_the_time_stays_claimed_while_staff_look_into_it(clinic, visitor, clock)
     waiting = unconfirmed(clinic, visitor, clock)
     Booking.objects.update(state="needs_staff")
     day = timedelta(days=1)
-    found = claims(waiting.starts_at - day, waiting.ends_at + day, clock.tick(7200), of=[clinic.clinician.pk])
+    found = claims_between(
+        waiting.starts_at - day, waiting.ends_at + day, clock.tick(7200), of=[clinic.clinician.pk]
+    )
     assert [(claim.starts_at, claim.ends_at) for claim in found] == [(waiting.starts_at, waiting.ends_at)]
 
 

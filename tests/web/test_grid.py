@@ -23,6 +23,7 @@ from booking.scheduling.lifecycle import BookingState
 from booking.scheduling.terms import Modality
 from booking.web import times_views
 from booking.web.draft import Draft
+from booking.web.finished import Finished
 from tests import factories
 from tests.rig.redis import Redis
 
@@ -272,7 +273,7 @@ def test_a_page_made_for_one_visitor_has_nothing_of_theirs_for_the_next(make_gri
 
 
 @pytest.mark.parametrize("is_part", [False, True], ids=["page", "part"])
-def test_new_times_in_a_kept_frame_are_the_page_that_is_made_without_it(make_grid, is_part):
+def test_new_times_in_a_kept_frame_are_the_page_that_is_made_without_it(make_grid, monkeypatch, is_part):
     grid = make_grid(3)
     first = grid.get(is_part=is_part)
     schedule, start = ScheduleRecord.objects.order_by("pk").first(), starts_on(grid.monday)[3]
@@ -282,8 +283,8 @@ def test_new_times_in_a_kept_frame_are_the_page_that_is_made_without_it(make_gri
     session["draft"] = grid.client.session["draft"]
     session.save()
     framed = Grid(other, grid.monday).get(is_part=is_part)
-    times_views._frames.forget()
-    times_views._finished.forget()
+    monkeypatch.setattr(times_views, "_frames", Finished())
+    monkeypatch.setattr(times_views, "_finished", Finished())
     bare = grid.get(is_part=is_part)
 
     def common(response) -> str:
