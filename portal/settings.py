@@ -196,6 +196,7 @@ else:
     # One machine, nothing to install. A task can be lost when a worker is killed; the rows it works on are not.
     _queue = VAR_DIR / "queue"
     CELERY_BROKER_URL = "filesystem://localhost/"
+    CELERY_BROKER_TRANSPORT = "portal.file_queue:Transport"
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(_queue / "tasks"),
         "data_folder_out": str(_queue / "tasks"),
