@@ -6,10 +6,11 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
-from django.db.models import Q
+from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
+from django.db.models import Q, QuerySet
 
 from booking import crash_points
 from booking.messaging import channels, texts
@@ -23,7 +24,9 @@ log = logging.getLogger(__name__)
 # Longer than a carrier is waited for, or the next worker would send what this one is still sending.
 LEASE = timedelta(seconds=max(settings.WORKER_LEASE_SECONDS, channels.LONGEST_SECONDS + 5))
 # One run sends for this long; what is left is due at the next bell, a few seconds later.
-LONGEST_RUN_SECONDS = 45
+LONGEST_RUN_SECONDS = 30
+# A database that crashed is back within seconds. Who knows of a message that it went out waits for it, or it goes out twice.
+RECORD_SECONDS = 15
 # After each failed attempt, in seconds; then the message is given up and shown to staff.
 RETRY_AFTER = (10, 30, 60, 120, 300, 900, 1800, 3600, 7200)
 
@@ -161,17 +164,21 @@ def _send(message: Message, clock: Callable[[], datetime]) -> bool:
     log.info(
         "message %s was sent", message.pk, extra={"booking": str(message.booking_id), "kind": message.kind}
     )
-    try:
-        return bool(
-            ours.update(
-                state=Message.State.SENT,
-                sent_at=clock(),
-                lease_until=None,
-                provider_id=provider_id[:100],
-                last_error="",
-            )
-        )
-    except DatabaseError:
-        # It went out and could not be recorded: the lease ends by itself and the same key is sent once more.
-        log.exception("message %s was delivered and could not be recorded", message.pk)
-        return False
+    sent = {"state": Message.State.SENT, "sent_at": clock(), "lease_until": None, "last_error": ""}
+    return _record(ours, message, {**sent, "provider_id": provider_id[:100]})
+
+
+def _record(ours: QuerySet[Message], message: Message, fields: dict[str, Any]) -> bool:
+    """Write down that it went out, as soon as there is a database to do so."""
+    ends = time.monotonic() + RECORD_SECONDS
+    while True:
+        try:
+            return bool(ours.update(**fields))
+        except (DatabaseError, InterfaceError) as error:
+            if time.monotonic() >= ends:
+                # The lease ends by itself, and the same key is sent once more.
+                log.exception("message %s was delivered and could not be recorded", message.pk)
+                return False
+            log.warning("message %s waits to be recorded: %s", message.pk, type(error).__name__)
+            close_old_connections()
+            time.sleep(0.5)

@@ -19,7 +19,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def is_usable(self) -> bool:
         now = time.monotonic()
-        is_steady = now < self._used_at + IDLE_SECONDS and self.connection is not None
+        is_open = self.connection is not None and not self.connection.closed
+        is_steady = is_open and now < self._used_at + IDLE_SECONDS
         is_good = (is_steady and not _has_word(self.connection.fileno())) or super().is_usable()
         self._used_at = now if is_good else 0.0
         return is_good

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from booking.flows import notify
 from booking.messaging.texts import render
@@ -46,6 +46,43 @@ def test_where_a_carrier_cannot_be_asked_a_text_whose_answer_is_lost_is_sent_aga
     lose_the_answer(texts, clock)
     assert notify.deliver(clock=clock.ticked(10)) == 1
     assert ([text.to for text in texts.texts], state(message)) == ([MOBILE] * 2, ("sent", 2, ""))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("patience", [0, notify.RECORD_SECONDS])
+def test_a_worker_records_what_went_out_once_a_crashed_database_is_back(
+    clock, texts, postgres_server, monkeypatch, patience
+):
+    """Without patience it goes out twice, where the carrier cannot be asked: the control."""
+    message = owed(clock)
+    texts.has_list = False
+    ours = connection.settings_dict["NAME"]
+    monkeypatch.setattr(notify, "RECORD_SECONDS", patience)
+
+    def back() -> None:
+        postgres_server.execute(f'ALTER DATABASE "{ours}" ALLOW_CONNECTIONS true')
+
+    crash = threading.Timer(1, back)
+
+    def accept(text: Text) -> None:
+        texts.texts.append(text)
+        if len(texts.texts) == 1:
+            postgres_server.execute(f'ALTER DATABASE "{ours}" ALLOW_CONNECTIONS false')
+            postgres_server.execute(
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{ours}'"  # noqa: S608
+            )
+            crash.start()
+
+    monkeypatch.setattr(texts, "accept", accept)
+    try:
+        with suppress(OperationalError):
+            notify.deliver(clock=clock)
+    finally:
+        crash.join()
+        connection.close()
+    notify.deliver(clock=clock.ticked(notify.LEASE.total_seconds()))
+    twice = not patience
+    assert (len(texts.texts), state(message)) == (1 + twice, ("sent", 1 + twice, ""))
 
 
 @pytest.mark.django_db
@@ -134,7 +171,7 @@ def slow_mail(settings) -> Iterator[socket.socket]:
 def test_a_message_is_its_workers_from_the_moment_it_is_leased_however_long_the_others_took(
     clock, texts, slow_mail
 ):
-    """A run is up to 45 seconds old when it comes to a message, and so were leases that counted from its beginning."""
+    """A run is not young when it comes to its last message, and so were leases that counted from its beginning."""
     owed(clock)
     mail = owed(clock, contact_channel="email", contact_value="ana@mail.example")
     began = clock()

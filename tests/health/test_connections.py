@@ -6,7 +6,7 @@ import time
 
 import psycopg
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 
 from portal.postgresql.base import IDLE_SECONDS
 from tests.rig.postgres import Postgres
@@ -75,3 +75,18 @@ def test_a_connection_that_the_server_ended_is_replaced_before_it_is_used(connec
     end(postgres_server, second)
     begin_request(connection)
     assert process_of(connection) not in (first, second)
+
+
+def test_a_connection_whose_end_was_met_is_replaced_for_what_comes_next(connection, postgres_server):
+    """psycopg has nothing left of it that could be looked at."""
+    begin_request(connection)
+    first = process_of(connection)
+    # In steady use, as it is under load.
+    connection.health_check_done = False
+    connection.close_if_health_check_failed()
+    end(postgres_server, first)
+    with pytest.raises(OperationalError):
+        process_of(connection)
+    assert connection.errors_occurred
+    begin_request(connection)
+    assert process_of(connection) != first
