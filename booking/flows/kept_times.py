@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 from django.conf import settings
 
 from booking import board
-from booking.models.claims import claims_between, noted_since
+from booking.models.claims import claims_between, noted_between
 from booking.models.standing import Standing
 from booking.scheduling.availability import Claims
 from booking.scheduling.clock import local_day
@@ -119,7 +119,7 @@ class Kept:
     def _noted(self, stands: Standing) -> set[int]:
         """Asked once for a standing: who looks anew has just asked whether that is needed."""
         if self.since is None or self.since[0] != stands.claims:
-            self.since = stands.claims, noted_since(self.noted)
+            self.since = stands.claims, noted_between(self.noted, stands.claims)
         return self.since[1]
 
     def claimed_since(self, stands: Standing, now: datetime) -> set[int] | None:

@@ -17,10 +17,8 @@ from django.db import connection
 from booking.scheduling.lifecycle import CLAIMING, BookingState
 from booking.scheduling.terms import Claim
 
-from .bookings import Booking, BookingEvent
+from .bookings import LONGEST_VISIT, Booking, BookingEvent
 
-# No visit is longer, and the start is what the index is on.
-_LONGEST = timedelta(days=1)
 # In words of SQL. To be held again is to have a new end.
 _CLAIMING = str(tuple(sorted(map(str, CLAIMING))))
 _STILL_CLAIMING = str(tuple(sorted(map(str, CLAIMING - {BookingState.HELD}))))
@@ -60,7 +58,7 @@ def _in_sql(asked: _Question) -> list[Claim]:
         f" AND NOT (state = '{BookingState.HELD}' AND hold_expires_at <= %s)"
         " AND starts_at < %s AND starts_at > %s AND ends_at > %s"
     )
-    values: list[Any] = [asked.now, asked.last, asked.first - _LONGEST, asked.first]
+    values: list[Any] = [asked.now, asked.last, asked.first - LONGEST_VISIT, asked.first]
     if asked.of is not None:
         statement += " AND clinician_id = ANY(%s)"
         values.append(list(asked.of))
@@ -82,7 +80,7 @@ def _instant(microseconds: int) -> datetime:
 def _by_orm(asked: _Question) -> list[Claim]:
     rows = Booking.objects.claiming(asked.now).exclude(pk__in=asked.apart_from)
     rows = rows.filter(
-        starts_at__lt=asked.last, starts_at__gt=asked.first - _LONGEST, ends_at__gt=asked.first
+        starts_at__lt=asked.last, starts_at__gt=asked.first - LONGEST_VISIT, ends_at__gt=asked.first
     )
     if asked.of is not None:
         rows = rows.filter(clinician_id__in=asked.of)
@@ -93,8 +91,8 @@ def _by_orm(asked: _Question) -> list[Claim]:
     ]
 
 
-def noted_since(event: int) -> set[int]:
-    """Clinicians of whom a booking's event after that number may have changed which times are claimed.
+def noted_between(after: int, last: int) -> set[int]:
+    """Clinicians of whom a booking's event after one number, and up to another, may have changed which times are claimed.
 
     Most of what becomes of a booking on its way leaves its claim as it is. A time limit that ceased is no change either:
     who keeps the claim has to look again when it ends.
@@ -103,10 +101,11 @@ def noted_since(event: int) -> set[int]:
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT DISTINCT clinician_id FROM {events} JOIN {bookings} ON {bookings}.id = booking_id"  # noqa: S608
-            f" WHERE {events}.id > %s"
+            # With both ends the planner knows that it is about a few, however old its statistics.
+            f" WHERE {events}.id > %s AND {events}.id <= %s"
             f" AND (old_state = new_state OR old_state NOT IN {_CLAIMING} OR new_state NOT IN {_STILL_CLAIMING}"
             # A hold that was over a moment before it went on: some had its time back already.
             f" OR (old_state = '{BookingState.HELD}' AND at >= hold_expires_at))",
-            [event],
+            [after, last],
         )
         return {clinician_id for (clinician_id,) in cursor.fetchall()}

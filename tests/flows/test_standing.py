@@ -28,7 +28,7 @@ from booking.models import (
     VisitReasonRecord,
     standing,
 )
-from booking.models.claims import noted_since
+from booking.models.claims import noted_between
 from booking.models.standing import WATCHED, forget_changes
 from booking.scheduling.lifecycle import CLAIMING, TRANSITIONS, BookingState
 from tests import factories
@@ -199,7 +199,7 @@ def test_what_leaves_a_claim_as_it_is_is_nothing_new(db, old, new):
     before = standing().claims
     assert made.move(new, actor="system")
     is_new = (begins, ends) != (True, True) or new == "held"
-    assert noted_since(before) == ({made.clinician_id} if is_new else set())
+    assert noted_between(before, standing().claims) == ({made.clinician_id} if is_new else set())
 
 
 @pytest.mark.parametrize("seconds", [-1, 60], ids=["after-its-end", "before-its-end"])
@@ -208,14 +208,14 @@ def test_a_hold_that_goes_on_after_its_end_is_a_new_claim(db, seconds):
     made = factories.booking(state=BookingState.HELD, hold_expires_at=ends, appointment_ref="")
     before = standing().claims
     assert made.move(BookingState.SUBMITTING, actor="patient")
-    assert noted_since(before) == ({made.clinician_id} if seconds < 0 else set())
+    assert noted_between(before, standing().claims) == ({made.clinician_id} if seconds < 0 else set())
 
 
 def test_what_was_changed_in_the_ehr_and_a_new_hold_are_new(db):
     made = factories.booking()
     before = standing().claims
     made.note("changed in the EHR")
-    assert noted_since(before) == {made.clinician_id}
-    assert noted_since(standing().claims) == set()
+    assert noted_between(before, standing().claims) == {made.clinician_id}
+    assert noted_between(standing().claims, standing().claims) == set()
     BookingEvent.objects.create(booking=made, new_state=BookingState.HELD, actor="patient")
-    assert noted_since(before) == {made.clinician_id}
+    assert noted_between(before, standing().claims) == {made.clinician_id}
