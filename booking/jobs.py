@@ -6,6 +6,7 @@ import logging
 from datetime import timedelta
 
 from celery import shared_task
+from django.db import OperationalError
 from django.utils import timezone
 
 from booking import health
@@ -52,7 +53,8 @@ def follow_visits() -> None:
     following.follow_visits(clock=timezone.now)
 
 
-@shared_task
+# The one job that no row stands for.
+@shared_task(autoretry_for=(OperationalError,), max_retries=3, default_retry_delay=5)
 def look_at_appointment(appointment_id: str) -> None:
     noticing.look(f"Appointment/{appointment_id}", clock=timezone.now)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.sessions.backends import db
-from django.db import connections, router
+from django.contrib.sessions.backends.base import UpdateError
+from django.db import OperationalError, connections, router
 from django.utils import timezone
 
 
@@ -26,3 +27,13 @@ class SessionStore(db.SessionStore):
             return {}
         data: dict[str, Any] = self.decode(row[0])
         return data
+
+    def save(self, must_create: bool = False) -> None:
+        """Raises ``OperationalError`` where the database is away, which Django takes for a session that was deleted, and
+        answers as a bad request."""
+        try:
+            super().save(must_create)
+        except UpdateError as error:
+            if isinstance(error.__context__, OperationalError):
+                raise error.__context__ from None
+            raise

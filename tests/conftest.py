@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import django
 import pytest
+from django.db import connection
 
 from tests.rig import mail, network, programs, sms
 from tests.rig.browser import Browser, running_loop
@@ -79,6 +81,22 @@ def pytest_unconfigure() -> None:
 def postgres_server() -> Postgres:
     """The cluster that Django's test database is in; ``.database()`` makes a fresh one beside it."""
     return Postgres(int(os.environ[_POSTGRES_PORT]))
+
+
+@pytest.fixture
+def crash_database(postgres_server: Postgres, transactional_db: None) -> Iterator[Callable[[float], None]]:
+    """The database of the test is away, from now on and for so many seconds."""
+    name, crashes = connection.settings_dict["NAME"], list[threading.Timer]()
+
+    def crash(seconds: float) -> None:
+        postgres_server.turn_away(name)
+        crashes.append(threading.Timer(seconds, postgres_server.open, [name]))
+        crashes[-1].start()
+
+    yield crash
+    for each in crashes:
+        each.join()
+    connection.close()
 
 
 @pytest.fixture(scope="session")

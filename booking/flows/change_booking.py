@@ -29,7 +29,7 @@ from booking.scheduling.errors import (
 from booking.scheduling.lifecycle import GONE, BookingState
 from booking.scheduling.terms import AppointmentRecord
 
-from . import clinic_rules, confirm_booking, hold_slot, leases, notify
+from . import clinic_rules, confirm_booking, database_away, hold_slot, leases, notify
 from .confirm_booking import Clock
 
 log = logging.getLogger(__name__)
@@ -172,19 +172,24 @@ def was_moved(booking: Booking) -> bool:
 
 def cancelled(booking: Booking, now: datetime, *, actor: str, note: str = "") -> bool:
     """The EHR has it cancelled: record that with the message we owe for it."""
-    with transaction.atomic():
-        if not booking.move(
+
+    @transaction.atomic
+    def record() -> bool:
+        is_ours = booking.move(
             BookingState.CANCELLED,
             actor=actor,
             note=note,
             look_up_at=None,
             **confirm_booking.watch(booking, now),
-        ):
-            return False
-        if not was_moved(booking):
+        )
+        if is_ours and not was_moved(booking):
             notify.owe(booking, "cancelled", now=now)
-    board.mark_stale([booking.schedule.ehr_ref])
-    return True
+        return is_ours
+
+    is_done = database_away.outlast(record, about=booking)
+    if is_done:
+        board.mark_stale([booking.schedule.ehr_ref])
+    return is_done
 
 
 def _to_staff(booking: Booking, now: datetime, note: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -29,7 +30,7 @@ from booking.scheduling.errors import (
 from booking.scheduling.lifecycle import BookingState
 from booking.scheduling.terms import AppointmentRequest, Modality
 
-from . import clinic_rules, hold_slot, notify
+from . import clinic_rules, database_away, hold_slot, notify
 
 log = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
@@ -67,7 +68,7 @@ def submit(booking: Booking, *, visitor: Visitor, clock: Clock) -> Booking:
     crash_points.reach("attempt on record")
     try:
         with ehr.within(settings.EHR_PAGE_SECONDS):
-            last_look(booking, now=now)
+            database_away.outlast(lambda: last_look(booking, now=now), about=booking)
         return create(booking, clock=clock)
     except Refusal as refusal:
         return refuse(booking, refusal.code, now=clock())
@@ -122,16 +123,20 @@ def _video_url(booking: Booking) -> str:
 
 def _hold_again(booking: Booking, now: datetime) -> None:
     """The EHR did nothing: the patient keeps the time and can press the button again."""
-    expires_at = now + timedelta(minutes=SchedulingPolicy.current().hold_minutes)
-    booking.move(
-        BookingState.HELD,
-        actor="system",
-        note="EHR unavailable",
-        posts=0,
-        hold_expires_at=expires_at,
-        hold_full_expires_at=expires_at,
-        look_up_at=None,
-    )
+
+    def hold() -> bool:
+        expires_at = now + timedelta(minutes=SchedulingPolicy.current().hold_minutes)
+        return booking.move(
+            BookingState.HELD,
+            actor="system",
+            note="EHR unavailable",
+            posts=0,
+            hold_expires_at=expires_at,
+            hold_full_expires_at=expires_at,
+            look_up_at=None,
+        )
+
+    database_away.outlast(hold, about=booking)
 
 
 def create(booking: Booking, *, clock: Clock) -> Booking:
@@ -141,26 +146,26 @@ def create(booking: Booking, *, clock: Clock) -> Booking:
     """
     gateway = ehr.gateway()
     try:
-        patient_ref = ensure_patient(booking, clock=clock)
+        request = appointment_request(booking, ensure_patient(booking, clock=clock))
         if not _put_on_record(booking, clock(), posts=1):
             booking.refresh_from_db()
             return booking
         crash_points.reach("create about to be sent")
-        appointment_ref = gateway.create_appointment(appointment_request(booking, patient_ref))
+        appointment_ref = gateway.create_appointment(request)
         crash_points.reach("create answered")
     except OutcomeUnknown as error:
         log.warning("create outcome unknown (status %s, EHR id %s)", error.status, error.correlation_id)
-        rest = timedelta(seconds=settings.EHR_REST_SECONDS)
-        booking.move(
-            BookingState.UNCONFIRMED, actor="system", note="no answer", look_up_at=clock() + rest, misses=0
-        )
+        look_up_at = clock() + timedelta(seconds=settings.EHR_REST_SECONDS)
+        doubt = partial(booking.move, BookingState.UNCONFIRMED, actor="system", note="no answer", misses=0)
+        database_away.outlast(lambda: doubt(look_up_at=look_up_at), about=booking)
         return booking
     except TimeTaken:
         return refuse(booking, RefusalCode.TIME_TAKEN, now=clock())
     except EhrRejected as error:
         log.error("create rejected: %s (status %s, EHR id %s)", error, error.status, error.correlation_id)
         return refuse(booking, RefusalCode.NOT_ACCEPTED, now=clock())
-    confirm(booking, appointment_ref, clock=clock)
+    if not confirm(booking, appointment_ref, clock=clock):
+        booking.refresh_from_db()
     return booking
 
 
@@ -199,7 +204,7 @@ def ensure_patient(booking: Booking, *, clock: Clock) -> str:
         found = gateway.create_patient(details)
         crash_points.reach("patient created")
     patient.ehr_patient_ref = found
-    patient.save(update_fields=["ehr_patient_ref"])
+    database_away.outlast(lambda: patient.save(update_fields=["ehr_patient_ref"]), about=patient)
     return found
 
 
@@ -207,7 +212,8 @@ def _put_on_record(booking: Booking, now: datetime, *, posts: int) -> bool:
     """Write down that a create is about to go out; False when somebody else took the booking over."""
     look_up_at = now + ehr.longest_write()
     ours = Booking.objects.filter(pk=booking.pk, state=booking.state, posts=booking.posts)
-    if not ours.update(posts=booking.posts + posts, look_up_at=look_up_at):
+    count = booking.posts + posts
+    if not database_away.outlast(lambda: ours.update(posts=count, look_up_at=look_up_at), about=booking):
         return False
     booking.posts += posts
     return True
@@ -219,6 +225,10 @@ def confirm(booking: Booking, appointment_ref: str, *, clock: Clock) -> bool:
     The visit that it replaces is from the same moment on to be cancelled.
     """
     now = clock()
+    return database_away.outlast(lambda: _confirm(booking, appointment_ref, now), about=booking)
+
+
+def _confirm(booking: Booking, appointment_ref: str, now: datetime) -> bool:
     with transaction.atomic():
         if not booking.move(
             BookingState.BOOKED,
@@ -265,7 +275,9 @@ def watch(booking: Booking, now: datetime) -> dict[str, Any]:
 def refuse(booking: Booking, code: RefusalCode, *, now: datetime) -> Booking:
     """Record that there will be no visit; a patient who was told to wait is owed a message about it."""
     was_waiting = booking.status is BookingState.UNCONFIRMED
-    with transaction.atomic():
+
+    @transaction.atomic
+    def refused() -> None:
         moved = booking.move(
             BookingState.REFUSED,
             actor="system",
@@ -276,5 +288,7 @@ def refuse(booking: Booking, code: RefusalCode, *, now: datetime) -> Booking:
         )
         if moved and was_waiting:
             notify.owe(booking, "not_booked", now=now)
+
+    database_away.outlast(refused, about=booking)
     board.mark_stale([booking.schedule.ehr_ref])
     return booking

@@ -118,9 +118,10 @@ class Kept:
 
     def _noted(self, stands: Standing) -> set[int]:
         """Asked once for a standing: who looks anew has just asked whether that is needed."""
-        if self.since is None or self.since[0] != stands.claims:
-            self.since = stands.claims, noted_between(self.noted, stands.claims)
-        return self.since[1]
+        since = self.since
+        if since is None or since[0] != stands.claims:
+            since = self.since = stands.claims, noted_between(self.noted, stands.claims)
+        return since[1]
 
     def claimed_since(self, stands: Standing, now: datetime) -> set[int] | None:
         """Those of whom something may have been claimed or given back since; None when that can be anybody."""

@@ -10,6 +10,8 @@ from django.db import models
 from booking import ehr
 from booking.models import Booking
 
+from . import database_away
+
 LEASE = timedelta(seconds=settings.WORKER_LEASE_SECONDS)
 
 
@@ -36,4 +38,5 @@ def _set(booking: Booking, mine: models.QuerySet[Booking], until: datetime) -> b
 
 def give_back(booking: Booking) -> None:
     """Unless it has run out and is another's by now."""
-    Booking.objects.filter(pk=booking.pk, lease_until=booking.lease_until).update(lease_until=None)
+    mine = Booking.objects.filter(pk=booking.pk, lease_until=booking.lease_until)
+    database_away.outlast(lambda: mine.update(lease_until=None), about=booking)

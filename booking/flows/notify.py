@@ -9,24 +9,22 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
+from django.db import OperationalError, transaction
 from django.db.models import Q, QuerySet
 
 from booking import crash_points
 from booking.messaging import channels, texts
 from booking.models import Booking, Message
 
-from . import clinic_rules
+from . import clinic_rules, database_away
 from .bell import Bell
 
 log = logging.getLogger(__name__)
 
 # Longer than a carrier is waited for, or the next worker would send what this one is still sending.
-LEASE = timedelta(seconds=max(settings.WORKER_LEASE_SECONDS, channels.LONGEST_SECONDS + 5))
+LEASE = timedelta(seconds=max(settings.WORKER_LEASE_SECONDS, channels.LONGEST_SECONDS + 10))
 # One run sends for this long; what is left is due at the next bell, a few seconds later.
 LONGEST_RUN_SECONDS = 30
-# A database that crashed is back within seconds. Who knows of a message that it went out waits for it, or it goes out twice.
-RECORD_SECONDS = 15
 # After each failed attempt, in seconds; then the message is given up and shown to staff.
 RETRY_AFTER = (10, 30, 60, 120, 300, 900, 1800, 3600, 7200)
 
@@ -155,30 +153,33 @@ def _send(message: Message, clock: Callable[[], datetime]) -> bool:
     except channels.DeliveryError as error:
         log.warning("message %s was not delivered: %s", message.pk, error.code)
         if error.is_permanent or message.attempts > len(RETRY_AFTER):
-            ours.update(state=Message.State.DEAD, lease_until=None, last_error=error.code)
+            _record(ours, message, state=Message.State.DEAD, lease_until=None, last_error=error.code)
         else:
             due_at = clock() + timedelta(seconds=RETRY_AFTER[message.attempts - 1])
-            ours.update(due_at=due_at, lease_until=None, last_error=error.code)
+            _record(ours, message, due_at=due_at, lease_until=None, last_error=error.code)
         return False
     crash_points.reach("message sent and not recorded")
     log.info(
         "message %s was sent", message.pk, extra={"booking": str(message.booking_id), "kind": message.kind}
     )
-    sent = {"state": Message.State.SENT, "sent_at": clock(), "lease_until": None, "last_error": ""}
-    return _record(ours, message, {**sent, "provider_id": provider_id[:100]})
+    return _record(
+        ours,
+        message,
+        state=Message.State.SENT,
+        sent_at=clock(),
+        lease_until=None,
+        provider_id=provider_id[:100],
+        last_error="",
+    )
 
 
-def _record(ours: QuerySet[Message], message: Message, fields: dict[str, Any]) -> bool:
-    """Write down that it went out, as soon as there is a database to do so."""
-    ends = time.monotonic() + RECORD_SECONDS
-    while True:
-        try:
-            return bool(ours.update(**fields))
-        except (DatabaseError, InterfaceError) as error:
-            if time.monotonic() >= ends:
-                # The lease ends by itself, and the same key is sent once more.
-                log.exception("message %s was delivered and could not be recorded", message.pk)
-                return False
-            log.warning("message %s waits to be recorded: %s", message.pk, type(error).__name__)
-            close_old_connections()
-            time.sleep(0.5)
+def _record(ours: QuerySet[Message], message: Message, **fields: Any) -> bool:
+    """Write down what the carrier said, as soon as there is a database to do so: nobody else knows it."""
+    # Once the lease has ended, another worker may be sending it.
+    seconds = min(database_away.WORKER_SECONDS, LEASE.total_seconds() - channels.LONGEST_SECONDS)
+    try:
+        return bool(database_away.outlast(lambda: ours.update(**fields), about=message, seconds=seconds))
+    except OperationalError:
+        # The lease ends by itself, and the same key is sent once more.
+        log.exception("what a carrier said of message %s could not be recorded", message.pk)
+        return False

@@ -83,14 +83,19 @@ def load(request: HttpRequest) -> Draft:
 
 
 def save(request: HttpRequest, draft: Draft) -> None:
-    """A draft that is as it was is not written again."""
+    """A draft that is as it was is not written again.
+
+    With its first answer a session gets the secret by which its bookings are found: one that came only with the first
+    hold could be lost with the page that made it, and the time would be nobody's.
+    """
+    _have_secret(request)
     answers = dict(vars(draft))
     if request.session.get(SESSION_KEY) != answers:
         request.session[SESSION_KEY] = answers
 
 
 def visitor(request: HttpRequest) -> Visitor:
-    """Who is at this browser. A session gets its secret with its first booking and keeps it to its end."""
+    """Who is at this browser. A session gets its secret with its first answer and keeps it to its end."""
     user = request.user if isinstance(request.user, User) else None
     return Visitor(request.session.get(OWNER_KEY, ""), user, network_key(request))
 
@@ -101,9 +106,13 @@ def has_ended(request: HttpRequest) -> bool:
 
 
 def known_visitor(request: HttpRequest) -> Visitor:
+    _have_secret(request)
+    return visitor(request)
+
+
+def _have_secret(request: HttpRequest) -> None:
     if not request.session.get(OWNER_KEY):
         request.session[OWNER_KEY] = secrets.token_urlsafe(24)
-    return visitor(request)
 
 
 def reason_of(draft: Draft, rules: ClinicRules) -> VisitReasonRecord | None:

@@ -1,6 +1,9 @@
-"""PostgreSQL as Django knows it, but that a connection in steady use is not asked whether it lives before each request.
+"""PostgreSQL as Django knows it, but for when a connection is looked at, and how.
 
-A server that ended one has closed it, and that can be seen without asking: the socket has something to read.
+A server that ended one has closed it, and that can be seen without asking: the socket has something to read. So one in
+steady use is not asked whether it lives, and looked at before each statement outside a transaction, not each request
+alone: a page or a job waits for the EHR in between, and what the EHR said must not fail for a connection that ended
+meanwhile.
 """
 
 from __future__ import annotations
@@ -16,6 +19,12 @@ IDLE_SECONDS = 5
 
 class DatabaseWrapper(base.DatabaseWrapper):
     _used_at = 0.0
+
+    def close_if_health_check_failed(self) -> None:
+        # Asked too as a connection is made and as a transaction ends, where nothing must come in between.
+        if self.connection is not None and self.connection.autocommit and not self.in_atomic_block:
+            self.health_check_done = False
+        super().close_if_health_check_failed()
 
     def is_usable(self) -> bool:
         now = time.monotonic()

@@ -9,15 +9,18 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import connection
 
-from booking.flows import notify
+from booking.flows import database_away, notify
+from booking.messaging import channels
 from booking.messaging.texts import render
 from booking.models import Booking, Message
 from tests import factories
 from tests.journeys.steps import eventually
+from tests.rig import sms
 from tests.rig.sms import Mode, Text
 
+from .test_database_away import wait_for_the_database
 from .test_notify import MOBILE, owed, state
 
 
@@ -48,41 +51,48 @@ def test_where_a_carrier_cannot_be_asked_a_text_whose_answer_is_lost_is_sent_aga
     assert ([text.to for text in texts.texts], state(message)) == ([MOBILE] * 2, ("sent", 2, ""))
 
 
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("patience", [0, notify.RECORD_SECONDS])
+@pytest.mark.parametrize("patience", [0, database_away.WORKER_SECONDS])
 def test_a_worker_records_what_went_out_once_a_crashed_database_is_back(
-    clock, texts, postgres_server, monkeypatch, patience
+    clock, texts, crash_database, monkeypatch, patience
 ):
     """Without patience it goes out twice, where the carrier cannot be asked: the control."""
     message = owed(clock)
     texts.has_list = False
-    ours = connection.settings_dict["NAME"]
-    monkeypatch.setattr(notify, "RECORD_SECONDS", patience)
-
-    def back() -> None:
-        postgres_server.execute(f'ALTER DATABASE "{ours}" ALLOW_CONNECTIONS true')
-
-    crash = threading.Timer(1, back)
-
-    def accept(text: Text) -> None:
-        texts.texts.append(text)
-        if len(texts.texts) == 1:
-            postgres_server.execute(f'ALTER DATABASE "{ours}" ALLOW_CONNECTIONS false')
-            postgres_server.execute(
-                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{ours}'"  # noqa: S608
-            )
-            crash.start()
-
-    monkeypatch.setattr(texts, "accept", accept)
-    try:
-        with suppress(OperationalError):
-            notify.deliver(clock=clock)
-    finally:
-        crash.join()
-        connection.close()
+    monkeypatch.setattr(database_away, "WORKER_SECONDS", patience)
+    crash_once(texts, crash_database, monkeypatch)
+    assert notify.deliver(clock=clock, most=1) == bool(patience)
+    wait_for_the_database()
     notify.deliver(clock=clock.ticked(notify.LEASE.total_seconds()))
     twice = not patience
     assert (len(texts.texts), state(message)) == (1 + twice, ("sent", 1 + twice, ""))
+
+
+def crash_once(texts, crash_database, monkeypatch) -> None:
+    """The database is away from when the carrier is brought the first text."""
+    is_allowed = sms._Handler._is_allowed
+
+    def crash_first(handler) -> bool:
+        if texts.requests == 1 and handler.command == "POST":
+            crash_database(1)
+        return is_allowed(handler)
+
+    monkeypatch.setattr(sms._Handler, "_is_allowed", crash_first)
+
+
+@pytest.mark.parametrize("patience", [0, database_away.WORKER_SECONDS])
+def test_what_a_carrier_turned_away_as_the_database_crashed_comes_again_in_time(
+    clock, texts, crash_database, monkeypatch, patience
+):
+    """Without patience it waits for the end of its lease."""
+    message = owed(clock)
+    texts.mode = Mode.TOO_MANY
+    monkeypatch.setattr(database_away, "WORKER_SECONDS", patience)
+    crash_once(texts, crash_database, monkeypatch)
+    assert notify.deliver(clock=clock, most=1) == 0
+    wait_for_the_database()
+    message.refresh_from_db()
+    is_leased = message.lease_until is not None
+    assert (is_leased, message.due_at - clock()) == (not patience, timedelta(seconds=10 if patience else 0))
 
 
 @pytest.mark.django_db
@@ -198,6 +208,9 @@ def test_a_message_is_its_workers_from_the_moment_it_is_leased_however_long_the_
 
 def test_a_message_is_leased_for_longer_than_a_carrier_is_waited_for(settings):
     assert notify.LEASE.total_seconds() > settings.CARRIER_SECONDS
+    # A look for an earlier attempt, a sending, and the wait for a database to write down how it went.
+    longest = notify.LONGEST_RUN_SECONDS + channels.LONGEST_SECONDS + database_away.WORKER_SECONDS
+    assert longest < settings.CELERY_TASK_SOFT_TIME_LIMIT
 
 
 @pytest.mark.django_db(transaction=True)

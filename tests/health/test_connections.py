@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 
 import psycopg
 import pytest
 from django.db import OperationalError, connections
 
-from portal.postgresql.base import IDLE_SECONDS
+from portal.postgresql.base import IDLE_SECONDS, DatabaseWrapper
 from tests.rig.postgres import Postgres
 
 
@@ -81,12 +82,31 @@ def test_a_connection_whose_end_was_met_is_replaced_for_what_comes_next(connecti
     """psycopg has nothing left of it that could be looked at."""
     begin_request(connection)
     first = process_of(connection)
-    # In steady use, as it is under load.
-    connection.health_check_done = False
-    connection.close_if_health_check_failed()
     end(postgres_server, first)
+    with pytest.raises(psycopg.OperationalError):
+        connection.connection.execute("SELECT 1")
+    assert process_of(connection) != first
+
+
+@pytest.mark.parametrize("is_ours", [False, True], ids=["control: Django's own", "ours"])
+def test_a_connection_that_ended_while_a_request_waited_for_something_else_is_replaced(
+    connection, postgres_server, monkeypatch, is_ours
+):
+    if not is_ours:
+        monkeypatch.delattr(DatabaseWrapper, "close_if_health_check_failed")
+    begin_request(connection)
+    first = process_of(connection)
+    end(postgres_server, first)
+    with nullcontext() if is_ours else pytest.raises(OperationalError):
+        assert process_of(connection) != first
+
+
+def test_within_a_transaction_the_end_of_a_connection_is_met(connection, postgres_server):
+    """What was done in it is lost, so that going on with another connection would do half of it."""
+    begin_request(connection)
+    connection.set_autocommit(False)
+    end(postgres_server, process_of(connection))
     with pytest.raises(OperationalError):
         process_of(connection)
-    assert connection.errors_occurred
-    begin_request(connection)
-    assert process_of(connection) != first
+    connection.close()
+    connection.set_autocommit(True)

@@ -55,6 +55,16 @@ class Postgres:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             connection.execute(statement.encode())
 
+    def turn_away(self, database: str) -> None:
+        """As after a crash: whoever is connected to it no longer is, and nobody comes in until it is opened (``open``)."""
+        self.execute(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS false')
+        self.execute(
+            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
+        )
+
+    def open(self, database: str) -> None:
+        self.execute(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS true')
+
     @contextmanager
     def database(self, template: str | None = None) -> Iterator[str]:
         """The URL of a fresh database (a copy of ``template``'s, if given), dropped at the end with whoever is connected."""

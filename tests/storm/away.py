@@ -71,7 +71,7 @@ def without(
     look_again(scene, patients)
     found = Away(check(scene, patients), drained=drained, back=back)
     found.slowest_page = max(said.seconds for said in pages)
-    found.failed_pages = sum(said.status == 0 or said.status >= 500 for said in pages)
+    found.failed_pages = sum(said.status == 0 or said.status >= 400 for said in pages)
     found.notes["booked to message s"] = round(slowest(scene, patients)[1], 1)
     return found
 

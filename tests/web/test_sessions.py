@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.sessions.backends import db
+from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.models import Session
+from django.db import OperationalError
 from django.utils import timezone
 
 from portal.sessions import SessionStore
@@ -46,3 +48,21 @@ def test_whatever_is_wrong_with_a_session_it_is_empty(store, key, fault):
     session["draft"] = {"reason": "rash"}
     session.save()
     assert (session.session_key == key) == (fault == "tampered")
+
+
+@pytest.mark.parametrize("store", [SessionStore, db.SessionStore])
+def test_a_database_that_is_away_is_not_taken_for_a_session_that_was_deleted(store, key, crash_database):
+    """Django's own store, the control, has it answered as a bad request, and says that nothing was changed."""
+    session = store(key)
+    session["draft"] = {}
+    crash_database(0.5)
+    with pytest.raises(OperationalError if store is SessionStore else UpdateError):
+        session.save()
+
+
+def test_a_session_that_was_deleted_meanwhile_is_not_made_anew(key):
+    session = SessionStore(key)
+    session["draft"] = {}
+    Session.objects.all().delete()
+    with pytest.raises(UpdateError):
+        session.save()
