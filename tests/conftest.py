@@ -12,8 +12,9 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 
 import django
 import pytest
@@ -83,20 +84,33 @@ def postgres_server() -> Postgres:
     return Postgres(int(os.environ[_POSTGRES_PORT]))
 
 
+@dataclass
+class Crashes:
+    """The database of the test goes away, and is back when it is brought back, or after so many ``seconds``."""
+
+    server: Postgres
+    name: str
+    timers: list[threading.Timer] = field(default_factory=list)
+
+    def crash(self, seconds: float | None = None) -> None:
+        self.server.turn_away(self.name)
+        if seconds is not None:
+            self.timers.append(threading.Timer(seconds, self.server.open, [self.name]))
+            self.timers[-1].start()
+
+    def bring_back(self) -> None:
+        """As the next request finds it."""
+        for each in self.timers:
+            each.join()
+        self.server.open(self.name)
+        connection.close()
+
+
 @pytest.fixture
-def crash_database(postgres_server: Postgres, transactional_db: None) -> Iterator[Callable[[float], None]]:
-    """The database of the test is away, from now on and for so many seconds."""
-    name, crashes = connection.settings_dict["NAME"], list[threading.Timer]()
-
-    def crash(seconds: float) -> None:
-        postgres_server.turn_away(name)
-        crashes.append(threading.Timer(seconds, postgres_server.open, [name]))
-        crashes[-1].start()
-
-    yield crash
-    for each in crashes:
-        each.join()
-    connection.close()
+def crashes(postgres_server: Postgres, transactional_db: None) -> Iterator[Crashes]:
+    found = Crashes(postgres_server, connection.settings_dict["NAME"])
+    yield found
+    found.bring_back()
 
 
 @pytest.fixture(scope="session")

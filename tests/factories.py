@@ -140,7 +140,7 @@ def visitor(user: User | None = None) -> Visitor:
 def client(owner_key: str = "", draft: dict[str, Any] | None = None) -> Client:
     """A browser with a session of our own kind: the secret its bookings are known by, and the answers so far."""
     session = import_module(settings.SESSION_ENGINE).SessionStore()
-    session.update({"owner_key": owner_key} if owner_key else {})
+    session.update({"owner_key": owner_key or uuid4().hex})
     session.update({"draft": draft} if draft else {})
     session.save()
     found = Client()

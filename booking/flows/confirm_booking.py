@@ -14,6 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from booking import board, crash_points, ehr, video
 from booking.models import Booking, SchedulingPolicy
@@ -124,7 +125,11 @@ def _video_url(booking: Booking) -> str:
 def _hold_again(booking: Booking, now: datetime) -> None:
     """The EHR did nothing: the patient keeps the time and can press the button again."""
 
+    @transaction.atomic
     def hold() -> bool:
+        # Where this was done and not told of, the patient may have pressed the button again since.
+        if Booking.objects.select_for_update().get(pk=booking.pk).submitted_at != booking.submitted_at:
+            return False
         expires_at = now + timedelta(minutes=SchedulingPolicy.current().hold_minutes)
         return booking.move(
             BookingState.HELD,
@@ -147,7 +152,7 @@ def create(booking: Booking, *, clock: Clock) -> Booking:
     gateway = ehr.gateway()
     try:
         request = appointment_request(booking, ensure_patient(booking, clock=clock))
-        if not _put_on_record(booking, clock(), posts=1):
+        if not _put_on_record(booking, clock, posts=1):
             booking.refresh_from_db()
             return booking
         crash_points.reach("create about to be sent")
@@ -164,8 +169,7 @@ def create(booking: Booking, *, clock: Clock) -> Booking:
     except EhrRejected as error:
         log.error("create rejected: %s (status %s, EHR id %s)", error, error.status, error.correlation_id)
         return refuse(booking, RefusalCode.NOT_ACCEPTED, now=clock())
-    if not confirm(booking, appointment_ref, clock=clock):
-        booking.refresh_from_db()
+    confirm(booking, appointment_ref, clock=clock)
     return booking
 
 
@@ -198,7 +202,7 @@ def ensure_patient(booking: Booking, *, clock: Clock) -> str:
     gateway = ehr.gateway()
     found = gateway.find_patient(details)
     if found is None:
-        if not _put_on_record(booking, clock(), posts=0):
+        if not _put_on_record(booking, clock, posts=0):
             raise EhrUnavailable("another worker has taken this booking over")
         crash_points.reach("patient about to be created")
         found = gateway.create_patient(details)
@@ -208,24 +212,34 @@ def ensure_patient(booking: Booking, *, clock: Clock) -> str:
     return found
 
 
-def _put_on_record(booking: Booking, now: datetime, *, posts: int) -> bool:
+def _put_on_record(booking: Booking, clock: Clock, *, posts: int) -> bool:
     """Write down that a create is about to go out; False when somebody else took the booking over."""
-    look_up_at = now + ehr.longest_write()
-    ours = Booking.objects.filter(pk=booking.pk, state=booking.state, posts=booking.posts)
-    count = booking.posts + posts
-    if not database_away.outlast(lambda: ours.update(posts=count, look_up_at=look_up_at), about=booking):
+    count, set_here = booking.posts + posts, list[datetime]()
+
+    def record() -> int:
+        set_here.append(clock() + ehr.longest_write())
+        # As it was, or as a try of ours left it that a crash kept us from hearing of.
+        ours = Q(posts=booking.posts) | Q(posts=count, look_up_at__in=set_here)
+        mine = Booking.objects.filter(ours, pk=booking.pk, state=booking.state)
+        return mine.update(posts=count, look_up_at=set_here[-1])
+
+    if not database_away.outlast(record, about=booking):
         return False
-    booking.posts += posts
+    booking.posts = count
     return True
 
 
 def confirm(booking: Booking, appointment_ref: str, *, clock: Clock) -> bool:
-    """The EHR has it: record the Appointment and the message we owe for it, together.
+    """The EHR has it: record the Appointment and the message we owe for it, together. False where it is otherwise by now.
 
     The visit that it replaces is from the same moment on to be cancelled.
     """
     now = clock()
-    return database_away.outlast(lambda: _confirm(booking, appointment_ref, now), about=booking)
+    if database_away.outlast(lambda: _confirm(booking, appointment_ref, now), about=booking):
+        return True
+    # By somebody else, or by us whom a crash kept from hearing of it.
+    booking.refresh_from_db()
+    return booking.status is BookingState.BOOKED and booking.appointment_ref == appointment_ref
 
 
 def _confirm(booking: Booking, appointment_ref: str, now: datetime) -> bool:
@@ -277,7 +291,7 @@ def refuse(booking: Booking, code: RefusalCode, *, now: datetime) -> Booking:
     was_waiting = booking.status is BookingState.UNCONFIRMED
 
     @transaction.atomic
-    def refused() -> None:
+    def refused() -> bool:
         moved = booking.move(
             BookingState.REFUSED,
             actor="system",
@@ -288,7 +302,9 @@ def refuse(booking: Booking, code: RefusalCode, *, now: datetime) -> Booking:
         )
         if moved and was_waiting:
             notify.owe(booking, "not_booked", now=now)
+        return moved
 
-    database_away.outlast(refused, about=booking)
+    if not database_away.outlast(refused, about=booking):
+        booking.refresh_from_db()
     board.mark_stale([booking.schedule.ehr_ref])
     return booking

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import OperationalError, close_old_connections, connection, models
+from django.db import InternalError, OperationalError, connection, models
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -20,13 +20,15 @@ log = logging.getLogger(__name__)
 PAGE_SECONDS = 5.0
 WORKER_SECONDS = 15.0
 _AGAIN_SECONDS = 0.3
+# The second is what one says that is no longer the primary, and may not be written to.
+AWAY = (OperationalError, InternalError)
 
 
 def outlast(write: Callable[[], T], *, about: models.Model, seconds: float | None = None) -> T:
     """What ``write`` returns, tried anew while the database is away. ``about`` is each time as it was at first.
 
     ``write`` sets states by compare-and-set, so that one whose commit was done and not told of does nothing more.
-    Raises ``OperationalError`` after so many seconds (a page's, if none are given), and at once within a transaction,
+    Raises what is in ``AWAY`` after so many seconds (a page's, if none are given), and at once within a transaction,
     which is lost as a whole.
     """
     ends = time.monotonic() + (PAGE_SECONDS if seconds is None else seconds)
@@ -34,10 +36,10 @@ def outlast(write: Callable[[], T], *, about: models.Model, seconds: float | Non
     while True:
         try:
             return write()
-        except OperationalError as error:
+        except AWAY as error:
             if connection.in_atomic_block or time.monotonic() >= ends:
                 raise
             log.warning("waiting for the database, which is away: %s", type(error).__name__)
             vars(about).update(as_it_was)
-            close_old_connections()
+            connection.close()
             time.sleep(_AGAIN_SECONDS)

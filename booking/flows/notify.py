@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import OperationalError, transaction
+from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from booking import crash_points
@@ -22,7 +22,7 @@ from .bell import Bell
 log = logging.getLogger(__name__)
 
 # Longer than a carrier is waited for, or the next worker would send what this one is still sending.
-LEASE = timedelta(seconds=max(settings.WORKER_LEASE_SECONDS, channels.LONGEST_SECONDS + 10))
+LEASE = timedelta(seconds=max(settings.WORKER_LEASE_SECONDS, channels.LONGEST_SECONDS + 5))
 # One run sends for this long; what is left is due at the next bell, a few seconds later.
 LONGEST_RUN_SECONDS = 30
 # After each failed attempt, in seconds; then the message is given up and shown to staff.
@@ -153,33 +153,37 @@ def _send(message: Message, clock: Callable[[], datetime]) -> bool:
     except channels.DeliveryError as error:
         log.warning("message %s was not delivered: %s", message.pk, error.code)
         if error.is_permanent or message.attempts > len(RETRY_AFTER):
-            _record(ours, message, state=Message.State.DEAD, lease_until=None, last_error=error.code)
+            _record(ours, message, clock(), state=Message.State.DEAD, lease_until=None, last_error=error.code)
         else:
-            due_at = clock() + timedelta(seconds=RETRY_AFTER[message.attempts - 1])
-            _record(ours, message, due_at=due_at, lease_until=None, last_error=error.code)
+            now = clock()
+            due_at = now + timedelta(seconds=RETRY_AFTER[message.attempts - 1])
+            _record(ours, message, now, due_at=due_at, lease_until=None, last_error=error.code)
         return False
     crash_points.reach("message sent and not recorded")
     log.info(
         "message %s was sent", message.pk, extra={"booking": str(message.booking_id), "kind": message.kind}
     )
+    now = clock()
     return _record(
         ours,
         message,
+        now,
         state=Message.State.SENT,
-        sent_at=clock(),
+        sent_at=now,
         lease_until=None,
         provider_id=provider_id[:100],
         last_error="",
     )
 
 
-def _record(ours: QuerySet[Message], message: Message, **fields: Any) -> bool:
+def _record(ours: QuerySet[Message], message: Message, now: datetime, **fields: Any) -> bool:
     """Write down what the carrier said, as soon as there is a database to do so: nobody else knows it."""
+    assert message.lease_until is not None
     # Once the lease has ended, another worker may be sending it.
-    seconds = min(database_away.WORKER_SECONDS, LEASE.total_seconds() - channels.LONGEST_SECONDS)
+    seconds = min(database_away.WORKER_SECONDS, (message.lease_until - now).total_seconds())
     try:
         return bool(database_away.outlast(lambda: ours.update(**fields), about=message, seconds=seconds))
-    except OperationalError:
+    except database_away.AWAY:
         # The lease ends by itself, and the same key is sent once more.
         log.exception("what a carrier said of message %s could not be recorded", message.pk)
         return False

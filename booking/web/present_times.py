@@ -236,7 +236,9 @@ class GridPresenter:
 
     def _tab(self, day: date) -> DayTab:
         count = self.counts[day]
-        words = plural(count, "time") if count else "No times"
+        # While somebody's day has still to come, it is not known to have none.
+        none = "Checking" if self.times.pending else "No times"
+        words = plural(count, "time") if count else none
         return DayTab(
             weekday=f"{day:%a}",
             day=f"{day:%b} {day.day}",

@@ -29,7 +29,6 @@ from booking.models.standing import Standing, standing
 from booking.scheduling.clock import PARTS_OF_DAY, local_day
 from booking.scheduling.eligibility import Visit
 from booking.scheduling.errors import Refusal, RefusalCode
-from booking.scheduling.openings import Openings
 from booking.scheduling.terms import Modality, Offer
 
 from . import draft as drafts
@@ -221,7 +220,7 @@ def _grid(asked: _Asked, found: Times) -> tuple[TimesGrid, bool]:
             clinician_id=filters.clinician_id,
             seconds=asked.seconds,
         )
-    notice, alternatives = (None, []) if asked.is_part else _refusal(request, asked.draft, found.openings)
+    notice, alternatives = _refusal(request, asked.draft, found)
 
     def pieces() -> GridPieces:
         body = presenter.body(later=later, has_alternatives=bool(alternatives))
@@ -248,15 +247,17 @@ def _filters_html(filters: GridFilters) -> SafeString:
     return render_to_string("booking/_times_filters.html", {"filters": filters})
 
 
-def _refusal(request: HttpRequest, draft: Draft, openings: Openings) -> tuple[Notice | None, list[Offer]]:
-    """Why the last choice failed, said once, with the times nearest to it."""
-    if not draft.refusal:
+def _refusal(request: HttpRequest, draft: Draft, times: Times) -> tuple[Notice | None, list[Offer]]:
+    """Why the last choice failed, said once, with the times nearest to it; again where those have still to come."""
+    refusal = draft.refusal
+    if not refusal:
         return None, []
-    refusal, draft.refusal = draft.refusal, {}
-    drafts.save(request, draft)
+    if not times.pending:
+        draft.refusal = {}
+        drafts.save(request, draft)
     wanted = refusal.get("starts_at")
     found = (
-        openings.nearest(datetime.fromisoformat(wanted), clinician_id=refusal.get("clinician_id"))
+        times.openings.nearest(datetime.fromisoformat(wanted), clinician_id=refusal.get("clinician_id"))
         if wanted
         else []
     )
@@ -284,7 +285,7 @@ def _choose(request: HttpRequest, draft: Draft, rules: ClinicRules, now: datetim
         drafts.save(request, draft)
         day = local_day(choice.starts_at, draft.zone)
         return redirect(Filters(modality, day=day).url(reverse("times")))
-    draft.booking_id = str(hold.pk)
+    draft.booking_id, draft.refusal = str(hold.pk), {}
     drafts.save(request, draft)
     return redirect("visit", hold.pk) if hold.status not in HOLDS else next_step(request, draft, hold)
 

@@ -20,7 +20,6 @@ from tests.journeys.steps import eventually
 from tests.rig import sms
 from tests.rig.sms import Mode, Text
 
-from .test_database_away import wait_for_the_database
 from .test_notify import MOBILE, owed, state
 
 
@@ -53,27 +52,27 @@ def test_where_a_carrier_cannot_be_asked_a_text_whose_answer_is_lost_is_sent_aga
 
 @pytest.mark.parametrize("patience", [0, database_away.WORKER_SECONDS])
 def test_a_worker_records_what_went_out_once_a_crashed_database_is_back(
-    clock, texts, crash_database, monkeypatch, patience
+    clock, texts, crashes, monkeypatch, patience
 ):
     """Without patience it goes out twice, where the carrier cannot be asked: the control."""
     message = owed(clock)
     texts.has_list = False
     monkeypatch.setattr(database_away, "WORKER_SECONDS", patience)
-    crash_once(texts, crash_database, monkeypatch)
+    crash_once(texts, lambda: crashes.crash(1 if patience else None), monkeypatch)
     assert notify.deliver(clock=clock, most=1) == bool(patience)
-    wait_for_the_database()
+    crashes.bring_back()
     notify.deliver(clock=clock.ticked(notify.LEASE.total_seconds()))
     twice = not patience
     assert (len(texts.texts), state(message)) == (1 + twice, ("sent", 1 + twice, ""))
 
 
-def crash_once(texts, crash_database, monkeypatch) -> None:
+def crash_once(texts, crash, monkeypatch) -> None:
     """The database is away from when the carrier is brought the first text."""
     is_allowed = sms._Handler._is_allowed
 
     def crash_first(handler) -> bool:
         if texts.requests == 1 and handler.command == "POST":
-            crash_database(1)
+            crash()
         return is_allowed(handler)
 
     monkeypatch.setattr(sms._Handler, "_is_allowed", crash_first)
@@ -81,15 +80,15 @@ def crash_once(texts, crash_database, monkeypatch) -> None:
 
 @pytest.mark.parametrize("patience", [0, database_away.WORKER_SECONDS])
 def test_what_a_carrier_turned_away_as_the_database_crashed_comes_again_in_time(
-    clock, texts, crash_database, monkeypatch, patience
+    clock, texts, crashes, monkeypatch, patience
 ):
     """Without patience it waits for the end of its lease."""
     message = owed(clock)
     texts.mode = Mode.TOO_MANY
     monkeypatch.setattr(database_away, "WORKER_SECONDS", patience)
-    crash_once(texts, crash_database, monkeypatch)
+    crash_once(texts, lambda: crashes.crash(1 if patience else None), monkeypatch)
     assert notify.deliver(clock=clock, most=1) == 0
-    wait_for_the_database()
+    crashes.bring_back()
     message.refresh_from_db()
     is_leased = message.lease_until is not None
     assert (is_leased, message.due_at - clock()) == (not patience, timedelta(seconds=10 if patience else 0))

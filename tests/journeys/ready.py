@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -98,6 +99,12 @@ def all_at_once(portal: Portal, people: list[Ready], *, presses_each: int = 1) -
         mine.page = review
         barrier.wait(30)
         page = mine.press("Book this visit")
+        # Times that have still to come: who has no scripts looks again.
+        for _ in range(40):
+            if not any("Show now" in words for _, words in page.links):
+                break
+            time.sleep(0.3)
+            page = mine.follow("Show now")
         mine.close()
         return page
 

@@ -178,15 +178,7 @@ def test_time_booked_elsewhere_leaves_an_open_grid_and_nothing_else_moves(
         with page.expect_response(lambda answer: answer.status == 304, timeout=40_000):
             pass
 
-        schedule, epoch, _ = gone.split(".")
-        said = lively_portal.manage(
-            "shell",
-            "-c",
-            "from booking.models import ScheduleRecord as S;"
-            f" print('FOUND', S.objects.get(pk={schedule}).clinician.ehr_ref)",
-        ).stdout
-        starts_at = datetime.fromtimestamp(int(epoch), UTC)
-        sandbox.staff_books(said.split("FOUND ")[1].split()[0], starts_at, starts_at + timedelta(minutes=30))
+        _staff_book(lively_portal, sandbox, gone)
         page.wait_for_function(
             "value => ![...document.querySelectorAll('button[name=slot]')].some(each => each.value === value)",
             arg=gone,
@@ -199,3 +191,52 @@ def test_time_booked_elsewhere_leaves_an_open_grid_and_nothing_else_moves(
         assert buttons.count() < len(values)
         plain.close()
         visitor.assert_clean()
+
+
+def test_why_a_time_was_not_to_be_had_stays_while_the_page_looks_again(
+    browser: Browser, lively_portal: Portal, sandbox: SandboxControl
+) -> None:
+    with browser.visitor() as visitor:
+        page = visitor.page
+        plain = PlainVisitor(lively_portal.url)
+        to_times(plain, reason="headache", state="CA")
+        page.context.add_cookies(
+            [{"name": "session", "value": plain.http.cookies["session"], "url": lively_portal.url}]
+        )
+        page.goto(f"{lively_portal.url}/book/times/?day={busy_day()}")
+        wanted = page.locator(".who button[name=slot]").last
+        value = wanted.get_attribute("value")
+        assert value is not None
+        _staff_book(lively_portal, sandbox, value)
+        wanted.click()
+        notice = page.get_by_role("heading", name="That time was just taken")
+        nearest = page.get_by_role("heading", name="Times near the one you wanted")
+        notice.wait_for()
+        assert page.evaluate("document.activeElement.getAttribute('role')") == "alert"
+        with page.expect_response(
+            lambda answer: "HX-Request" in answer.headers.get("vary", ""), timeout=40_000
+        ):
+            page.evaluate("htmx.trigger('#look', 'look')")
+        page.wait_for_timeout(500)
+        assert (notice.count(), nearest.count()) == (1, 1)
+        page.locator("a.day:not(.is-empty):not([aria-current])").first.click()
+        page.wait_for_timeout(1500)
+        assert (notice.count(), nearest.count()) == (1, 1)
+        # It is said once: the next whole page has it no more.
+        page.reload()
+        assert notice.count() == 0
+        plain.close()
+        visitor.assert_clean()
+
+
+def _staff_book(portal: Portal, sandbox: SandboxControl, slot: str) -> None:
+    """Half an hour from that time on, in the EHR itself."""
+    schedule, epoch, _ = slot.split(".")
+    said = portal.manage(
+        "shell",
+        "-c",
+        "from booking.models import ScheduleRecord as S;"
+        f" print('FOUND', S.objects.get(pk={schedule}).clinician.ehr_ref)",
+    ).stdout
+    starts_at = datetime.fromtimestamp(int(epoch), UTC)
+    sandbox.staff_books(said.split("FOUND ")[1].split()[0], starts_at, starts_at + timedelta(minutes=30))

@@ -54,6 +54,7 @@ def test_slow_ehr_does_not_hold_up_the_page_and_the_rest_is_filled_in(
     assert visitor.page.path == "/book/times/"
     assert time.monotonic() - began < 3
     assert "Checking" in visitor.page.text
+    assert "No times" not in visitor.page.text
     sandbox.clear_faults()
     page = eventually(
         lambda: (

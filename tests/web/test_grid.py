@@ -60,10 +60,11 @@ def starts_on(day: date) -> list[int]:
     return [midnight + 3600 * hour for hour in HOURS]
 
 
-def fill_board(weeks: range, *, read_at: float | None = None) -> None:
+def fill_board(weeks: range, *, read_at: float | None = None, most: int | None = None) -> None:
+    """With the times of everybody, or of so many."""
     kind = clinic_rules.current().terms["back"].appointment_types[Modality.VIDEO]
     entries = {}
-    for ref in ScheduleRecord.objects.values_list("ehr_ref", flat=True):
+    for ref in ScheduleRecord.objects.order_by("pk").values_list("ehr_ref", flat=True)[:most]:
         line = board.Line(ref, PACIFIC, MINUTES, kind)
         for week in weeks:
             days = [monday_of(week) + timedelta(days=n) for n in range(5)]
@@ -340,3 +341,29 @@ def test_old_times_are_shown_with_their_age_while_the_ehr_is_away(make_grid, set
 def test_nonsense_in_the_address_counts_as_not_asked(make_grid, asked):
     grid = make_grid(1)
     assert grid.get(**asked).status_code == 200
+
+
+def test_why_a_time_was_not_to_be_had_is_said_once_all_the_others_are_known(make_grid, redis_server):
+    """Until then the times nearest to it are not known either; nor is it known that a day has none."""
+    grid = make_grid(2)
+    session = grid.client.session
+    wanted = datetime.fromtimestamp(starts_on(grid.monday)[3], UTC)
+    refusal = {"code": "time_taken", "starts_at": wanted.isoformat(), "clinician_id": None}
+    session["draft"] = session["draft"] | {"refusal": refusal}
+    session.save()
+    weeks = range(week_of(grid.monday) - 2, week_of(grid.monday) + 6)
+    redis_server.flush()
+    board.forget()
+    fill_board(weeks, most=1)
+
+    def said() -> tuple[bool, ...]:
+        page = grid.get().content.decode()
+        return tuple(
+            words in page for words in ("was just taken", "Checking", "No times", "near the one you wanted")
+        )
+
+    assert [said(), said()] == [(True, True, False, True)] * 2
+    fill_board(weeks)
+    board.forget()
+    kept_times.forget()
+    assert [said(), said()] == [(True, False, True, True), (False, False, True, False)]

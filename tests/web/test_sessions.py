@@ -51,11 +51,11 @@ def test_whatever_is_wrong_with_a_session_it_is_empty(store, key, fault):
 
 
 @pytest.mark.parametrize("store", [SessionStore, db.SessionStore])
-def test_a_database_that_is_away_is_not_taken_for_a_session_that_was_deleted(store, key, crash_database):
+def test_a_database_that_is_away_is_not_taken_for_a_session_that_was_deleted(store, key, crashes):
     """Django's own store, the control, has it answered as a bad request, and says that nothing was changed."""
     session = store(key)
     session["draft"] = {}
-    crash_database(0.5)
+    crashes.crash()
     with pytest.raises(OperationalError if store is SessionStore else UpdateError):
         session.save()
 
