@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
+from operator import itemgetter
 from threading import Event, Thread
 from typing import Any, get_args
 
@@ -28,6 +29,7 @@ class Kills:
     ``to_message`` from there to its message. ``unbooked``: what became of those who have no visit, by number."""
 
     findings: Findings
+    people: int = 0
     fired: Counter[str] = field(default_factory=Counter)
     random_kills: Counter[str] = field(default_factory=Counter)
     pages_back: float = 0.0
@@ -37,9 +39,11 @@ class Kills:
 
     def figures(self) -> dict[str, Any]:
         return self.findings.figures() | {
+            "people": self.people,
             "without a visit": self.unbooked,
             "kills": self.fired.total() + self.random_kills.total(),
             "points": len(self.fired),
+            "least often": " ".join(map(str, min(self.fired.items(), key=itemgetter(1), default=("",)))),
             "pages back after s": round(self.pages_back, 1),
             "press to booked s": round(self.to_booked, 1),
             "booked to message s": round(self.to_message, 1),
@@ -88,8 +92,8 @@ class Reaper:
 
 
 def at_points(scene: Scene, patients: list[Patient], *, each: int, seconds: float = 600) -> Kills:
-    """Every point kills ``each`` times while those people book; staff move visits now and then, so that there is
-    something to follow."""
+    """Every point kills ``each`` times while people book, as many of them as that takes; staff move visits now and then,
+    so that there is something to follow."""
     names = list(get_args(crash_points.Name))
     scene.crashes.mkdir(exist_ok=True)
     for path in scene.crashes.iterdir():
@@ -102,7 +106,7 @@ def at_points(scene: Scene, patients: list[Patient], *, each: int, seconds: floa
     )
     ends = time.monotonic() + seconds
     with Reaper(scene, names, each, apart=0.7) as reaper, _moving_staff(scene):
-        book_all(scene, patients, patience=OUTLASTS_KILLS)
+        patients = book_all(scene, patients, patience=OUTLASTS_KILLS, is_over=lambda: reaper.is_done)
         while not reaper.is_done and time.monotonic() < ends:
             time.sleep(1)
         fired = reaper.fired
@@ -194,7 +198,7 @@ def _settled(scene: Scene, patients: list[Patient]) -> Kills:
     """Wait until nothing is in doubt and nothing owed, let everybody look once more, and compare."""
     settle(scene)
     look_again(scene, patients)
-    kills = Kills(check(scene, patients))
+    kills = Kills(check(scene, patients), people=len(patients))
     pages = sorted((said for patient in patients for said in patient.history), key=lambda said: said.at)
     good = [said.at for said in pages if said.status == 200]
     bad = [said.at for said in pages if said.status != 200]
