@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -161,8 +160,12 @@ def create(booking: Booking, *, clock: Clock) -> Booking:
     except OutcomeUnknown as error:
         log.warning("create outcome unknown (status %s, EHR id %s)", error.status, error.correlation_id)
         look_up_at = clock() + timedelta(seconds=settings.EHR_REST_SECONDS)
-        doubt = partial(booking.move, BookingState.UNCONFIRMED, actor="system", note="no answer", misses=0)
-        database_away.outlast(lambda: doubt(look_up_at=look_up_at), about=booking)
+        database_away.outlast(
+            lambda: booking.move(
+                BookingState.UNCONFIRMED, actor="system", note="no answer", look_up_at=look_up_at, misses=0
+            ),
+            about=booking,
+        )
         return booking
     except TimeTaken:
         return refuse(booking, RefusalCode.TIME_TAKEN, now=clock())

@@ -7,11 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from threading import Barrier
 from urllib.parse import parse_qs
 
 import pytest
+from playwright.sync_api import Page
 
 from tests.rig.browser import Browser
 from tests.rig.portal import Portal
@@ -163,12 +165,7 @@ def test_time_booked_elsewhere_leaves_an_open_grid_and_nothing_else_moves(
 ) -> None:
     with browser.visitor() as visitor:
         page = visitor.page
-        plain = PlainVisitor(lively_portal.url)
-        to_times(plain, reason="headache", state="CA")
-        page.context.add_cookies(
-            [{"name": "session", "value": plain.http.cookies["session"], "url": lively_portal.url}]
-        )
-        page.goto(f"{lively_portal.url}/book/times/?day={busy_day()}")
+        _open_times(page, lively_portal)
         buttons = page.locator(".who button[name=slot]")
         values = buttons.evaluate_all("found => found.map(each => each.value)")
         gone, kept = values[-1], values[0]
@@ -189,7 +186,6 @@ def test_time_booked_elsewhere_leaves_an_open_grid_and_nothing_else_moves(
         assert page.evaluate("[document.activeElement.value, scrollY]") == [kept, 300]
         assert page.evaluate("document.querySelector('#say').textContent") == ""
         assert buttons.count() < len(values)
-        plain.close()
         visitor.assert_clean()
 
 
@@ -198,12 +194,7 @@ def test_why_a_time_was_not_to_be_had_stays_while_the_page_looks_again(
 ) -> None:
     with browser.visitor() as visitor:
         page = visitor.page
-        plain = PlainVisitor(lively_portal.url)
-        to_times(plain, reason="headache", state="CA")
-        page.context.add_cookies(
-            [{"name": "session", "value": plain.http.cookies["session"], "url": lively_portal.url}]
-        )
-        page.goto(f"{lively_portal.url}/book/times/?day={busy_day()}")
+        _open_times(page, lively_portal)
         wanted = page.locator(".who button[name=slot]").last
         value = wanted.get_attribute("value")
         assert value is not None
@@ -225,8 +216,16 @@ def test_why_a_time_was_not_to_be_had_stays_while_the_page_looks_again(
         # It is said once: the next whole page has it no more.
         page.reload()
         assert notice.count() == 0
-        plain.close()
         visitor.assert_clean()
+
+
+def _open_times(page: Page, portal: Portal) -> None:
+    """Of a busy day, after the questions before it were answered elsewhere."""
+    with closing(PlainVisitor(portal.url)) as plain:
+        to_times(plain, reason="headache", state="CA")
+        key = plain.http.cookies["session"]
+    page.context.add_cookies([{"name": "session", "value": key, "url": portal.url}])
+    page.goto(f"{portal.url}/book/times/?day={busy_day()}")
 
 
 def _staff_book(portal: Portal, sandbox: SandboxControl, slot: str) -> None:
