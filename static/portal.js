@@ -137,6 +137,13 @@
     const part = event.detail.elt;
     const isQuiet = "quiet" in (event.detail.requestConfig?.elt?.dataset ?? {});
     $("#trouble")?.replaceChildren();
+    if (part === document.body) {
+      /* Another page came in place of this one: its heading is where reading goes on. */
+      const heading = $("h1");
+      heading.tabIndex = -1;
+      heading.focus();
+      return;
+    }
     kept.open?.forEach((id) => { const each = document.getElementById(id); if (each) each.open = true; });
     if (part.id === "times") {
       showDay(kept.days);

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,13 @@ def run_kills(given: argparse.Namespace) -> Iterator[tuple[str, Figures, bool]]:
     from .scene import scene as start
 
     with start(notices=True) as scene:
-        # A quick machine has many of them booked before a point has killed often enough.
-        people = make_people(scene, max(60, 3 * given.each * POINTS))
-        found = kills.at_points(scene, people, each=given.each, seconds=60 * given.each)
+        numbers = count(step=kills.AT_A_TIME)
+        found = kills.at_points(
+            scene,
+            lambda how_many: make_people(scene, how_many, first=next(numbers)),
+            each=given.each,
+            seconds=60 * given.each,
+        )
         again = found.fired["message sent and not recorded"]
         is_kept = not found.findings.but("messages_twice") and len(found.findings.messages_twice) <= again
         all_fired = len(found.fired) == POINTS and min(found.fired.values()) >= given.each

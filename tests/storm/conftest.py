@@ -35,5 +35,5 @@ def scene(_scene: Scene) -> Scene:
 
 @pytest.fixture
 def people(scene: Scene, _numbers: count[int]) -> People:
-    """So many people whom no other test has had."""
-    return lambda how_many: make_people(scene, how_many, first=500 * next(_numbers))
+    """So many people, a hundred at most, whom nobody else was given."""
+    return lambda how_many: make_people(scene, how_many, first=100 * next(_numbers))

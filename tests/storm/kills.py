@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from operator import itemgetter
@@ -19,6 +20,8 @@ from .people import Patient, book_all
 from .scene import Scene, kill, processes_below
 
 OUTLASTS_KILLS = 120.0
+# People who come together; then the next.
+AT_A_TIME = 60
 STAFF_MOVES = "change seen in the EHR"
 
 
@@ -91,9 +94,11 @@ class Reaper:
                 (self._scene.crashes / draw.choice(wanting)).touch()
 
 
-def at_points(scene: Scene, patients: list[Patient], *, each: int, seconds: float = 600) -> Kills:
-    """Every point kills ``each`` times while people book, as many of them as that takes; staff move visits now and then,
-    so that there is something to follow."""
+def at_points(scene: Scene, people: Callable[[int], list[Patient]], *, each: int, seconds: float) -> Kills:
+    """Every point kills ``each`` times while people book; as many come as that takes, for ``seconds`` at most.
+
+    Staff move visits now and then, so that there is something to follow.
+    """
     names = list(get_args(crash_points.Name))
     scene.crashes.mkdir(exist_ok=True)
     for path in scene.crashes.iterdir():
@@ -105,10 +110,15 @@ def at_points(scene: Scene, patients: list[Patient], *, each: int, seconds: floa
         "reset-before-commit", method="POST", type="Appointment", times=None, probability=0.05
     )
     ends = time.monotonic() + seconds
+    patients: list[Patient] = []
     with Reaper(scene, names, each, apart=0.7) as reaper, _moving_staff(scene):
-        patients = book_all(scene, patients, patience=OUTLASTS_KILLS, is_over=lambda: reaper.is_done)
-        while not reaper.is_done and time.monotonic() < ends:
-            time.sleep(1)
+
+        def is_over() -> bool:
+            return reaper.is_done or time.monotonic() > ends
+
+        # On a quick machine they are through before the last point is armed, and nothing but a booking comes to most.
+        while not is_over():
+            patients += book_all(scene, people(AT_A_TIME), patience=OUTLASTS_KILLS, is_over=is_over)
         fired = reaper.fired
     scene.sandbox.clear_faults()
     kills = _settled(scene, patients)
