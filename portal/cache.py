@@ -31,6 +31,9 @@ class Circuit:
         self._lock = Lock()
         self._ask_again_at = 0.0
         self._is_away = False
+        # Keys, with their versions, of an ``add`` that got no answer. A Redis that hung does it when it goes on, and a lock
+        # that nobody knows to be theirs would stand until it ends by itself.
+        self.unanswered: set[tuple[Any, int | None]] = set()
 
     def lets_through(self) -> bool:
         with self._lock:
@@ -72,13 +75,21 @@ class RedisOrLocalCache(BaseCache):
     def _do(self, name: str, *args: Any, **kwargs: Any) -> Any:
         if self._circuit.lets_through():
             try:
+                self._take_back()
                 done = getattr(self._shared, name)(*args, **kwargs)
             except (RedisError, OSError) as error:
                 self._circuit.failed(error)
+                if name == "add":
+                    self._circuit.unanswered.add((args[0], args[3]))
             else:
                 self._circuit.answered()
                 return done
         return getattr(self._local, name)(*args, **kwargs)
+
+    def _take_back(self) -> None:
+        for key, version in tuple(self._circuit.unanswered):
+            self._shared.delete(key, version)
+            self._circuit.unanswered.discard((key, version))
 
     def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         return bool(self._do("add", key, value, timeout, version))

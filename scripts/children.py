@@ -72,11 +72,23 @@ def is_free(port: int) -> bool:
     return True
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A free port below the range the system hands to outgoing connections, so that none of those takes it."""
+    """A free port below the range the system hands to outgoing connections, so that none of those takes it.
+
+    None is given twice, nor by two of pytest-xdist's processes: who has one may listen on it much later.
+    """
     chooser = random.SystemRandom()
+    first, last = 15_000, 32_000
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        first += 2_000 * (int(worker.removeprefix("gw")) % 8)
+        last = first + 2_000
     while True:
-        if is_free(port := chooser.randrange(15_000, 32_000)):
+        port = chooser.randrange(first, last)
+        if port not in _given and is_free(port):
+            _given.add(port)
             return port
 
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.journeys.plain import PlainVisitor
-from tests.journeys.steps import Person, eventually, own_appointments, text_of, to_review, to_times
+from tests.journeys.steps import Person, choose, eventually, own_appointments, text_of, to_review, to_times
 from tests.rig.mail import Mailbox, mailbox
 from tests.rig.postgres import Postgres
 from tests.rig.processes import ROOT, Child, free_port, http_status, stop_all, temporary_directory
@@ -119,7 +119,7 @@ def test_patient_books_under_production_settings(
 ) -> None:
     visitor, person = deployment.visitor(), Person(email="production@example.com", family="Production")
     to_times(visitor, reason="refill", state="CA")
-    visitor.press(name="slot")
+    choose(visitor)
     to_review(visitor, person, letters)
     visitor.press("Book this visit")
     assert "is booked" in visitor.page.text, visitor.page.text[:500]

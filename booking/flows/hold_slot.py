@@ -6,7 +6,7 @@ What is made scarcer is locked: the clinician's row, once, as late as possible, 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -111,11 +111,13 @@ def check_offer(
     *,
     now: datetime,
     apart_from: Collection[UUID] = (),
+    chosen_since: datetime | None = None,
     is_kept_for_us: bool = False,
 ) -> Offer:
     """The offer behind a choice, by our rules and by the EHR's answer for that very day.
 
-    A time that the EHR keeps for us is not among its free ones: then our rules alone are asked, and the create tells
+    A time that was chosen at ``chosen_since`` or later had to keep the lead time then, and has not to keep it once more.
+    One that the EHR keeps for us is not among its free ones: then our rules alone are asked, and the create tells
     whether it is still kept. Raises ``Refusal`` with the reason, or ``EhrUnavailable``. Reads only; no lock is held.
     """
     rules = clinic_rules.current()
@@ -144,11 +146,12 @@ def check_offer(
             )
             if slot.starts_at == choice.starts_at
         ]
+    policy = rules.policy
+    if chosen_since is not None:
+        policy = replace(policy, lead=policy.lead - (now - chosen_since))
     first, last = choice.starts_at - LONGEST_DAY, ends_at + LONGEST_DAY
     claims = claims_between(first, last, now, of=[entry.clinician.id], apart_from=apart_from)
-    found = find_offers(
-        [entry], {schedule.ref: slots}, visit=visit, policy=rules.policy, claims=claims, now=now
-    )
+    found = find_offers([entry], {schedule.ref: slots}, visit=visit, policy=policy, claims=claims, now=now)
     if found.offers:
         return found.offers[0]
     for cause in found.withheld:

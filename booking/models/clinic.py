@@ -15,7 +15,10 @@ class SchedulingPolicy(models.Model):
         "lead time (minutes)",
         default=120,
         validators=[MaxValueValidator(14 * 24 * 60)],
-        help_text="A visit can be booked no later than this long before it starts.",
+        help_text=(
+            "A time can be chosen no later than this long before it starts. "
+            "Whoever has chosen it can book it for as long as it is held."
+        ),
     )
     horizon_days = models.PositiveIntegerField(
         "horizon (days)",

@@ -40,7 +40,7 @@ def contact(request: HttpRequest, draft: Draft, hold: Booking) -> HttpResponse:
             return redirect("code")
         except TooManyCodes:
             form.add_error(
-                channel, "We have sent several codes already. Wait ten minutes, or use another way."
+                channel, "We cannot send a code there right now. Wait ten minutes, or use another way."
             )
         except DeliveryError:
             form.add_error(

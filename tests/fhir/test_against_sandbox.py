@@ -32,7 +32,9 @@ TELEHEALTH = Coding("http://snomed.info/sct", "448337001", "Telehealth")
 
 @pytest.fixture
 def gateway(sandbox: SandboxControl) -> Iterator[SchedulingGateway]:
-    with contextlib.closing(open_gateway(config_of(sandbox, read_seconds=1.0))) as opened:
+    # Many at once on two cores are no failing EHR.
+    patient = {"read_seconds": 30.0, "total_seconds": 40.0, "pool_seconds": 20.0}
+    with contextlib.closing(open_gateway(config_of(sandbox, **patient))) as opened:
         yield opened
 
 
@@ -255,9 +257,12 @@ def test_a_create_that_meets_a_fault_says_what_is_known(sandbox, gateway, visit,
 
 
 def test_a_create_that_is_performed_after_we_gave_up_is_found_later(sandbox, gateway, visit):
-    sandbox.faults(method="POST", type="Appointment", kind="commit-late", times=1, delay_seconds=1.5)
-    with pytest.raises(OutcomeUnknown):
-        gateway.create_appointment(visit)
+    sandbox.faults(method="POST", type="Appointment", kind="commit-late", times=1, delay_seconds=4)
+    with (
+        contextlib.closing(open_gateway(config_of(sandbox, read_seconds=1.0))) as hurried,
+        pytest.raises(OutcomeUnknown),
+    ):
+        hurried.create_appointment(visit)
     assert gateway.find_appointments(visit.booking_id) == []
     until = time.monotonic() + 10
     while not (found := gateway.find_appointments(visit.booking_id)) and time.monotonic() < until:
@@ -287,7 +292,7 @@ def test_a_slow_read_ends_in_time(sandbox, directory):
         started = time.monotonic()
         with pytest.raises(EhrUnavailable):
             free_slots(hurried, directory.schedules[0].ref)
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 2.5
 
 
 @pytest.mark.parametrize(

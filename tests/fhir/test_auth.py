@@ -201,11 +201,12 @@ def test_threads_that_waited_for_a_renewal_that_failed_do_not_queue_up_to_try_it
 
 def test_a_wait_for_another_threads_renewal_ends_with_ones_own_time():
     ehr = StandIn({"GET Slot": bundle()})
-    hold = threading.Event()
+    hold, asked = threading.Event(), threading.Event()
 
     def answer(request: httpx.Request) -> httpx.Response:
         if str(request.url) == TOKEN_URL:
-            hold.wait(5)
+            asked.set()
+            hold.wait(20)
         return ehr(request)
 
     opened = open_gateway(
@@ -213,11 +214,11 @@ def test_a_wait_for_another_threads_renewal_ends_with_ones_own_time():
     )
     first = threading.Thread(target=lambda: run_at_once(1, lambda: opened.free_slots(ANA_NORTH, **DAY)))
     first.start()
-    time.sleep(0.05)
+    assert asked.wait(10)
     started = time.monotonic()
     with pytest.raises(EhrUnavailable):
         opened.free_slots(ANA_NORTH, **DAY)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
     hold.set()
     first.join()
 

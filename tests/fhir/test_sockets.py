@@ -59,9 +59,9 @@ OK_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
 def test_an_answer_that_comes_byte_by_byte_ends_with_the_verbs_time(start, byte):
     with served(lambda connection: drip(connection, start, byte)) as (gateway, _):
         kind, seconds = kind_and_seconds(lambda: read(gateway))
-        assert (kind, 0.5 < seconds < 1.0) == (EhrUnavailable, True)
+        assert (kind, 0.5 < seconds < 2.5) == (EhrUnavailable, True)
         kind, seconds = kind_and_seconds(lambda: create(gateway))
-        assert (kind, 0.5 < seconds < 1.0) == (OutcomeUnknown, True)
+        assert (kind, 0.5 < seconds < 2.5) == (OutcomeUnknown, True)
 
 
 def test_interim_answers_without_end_and_without_pause_end_with_the_verbs_time():
@@ -71,7 +71,7 @@ def test_interim_answers_without_end_and_without_pause_end_with_the_verbs_time()
 
     with served(flood) as (gateway, _):
         kind, seconds = kind_and_seconds(lambda: create(gateway))
-        assert (kind, 0.5 < seconds < 1.2) == (OutcomeUnknown, True)
+        assert (kind, 0.5 < seconds < 2.5) == (OutcomeUnknown, True)
 
 
 def test_a_create_whose_body_drips_is_known_by_its_location():
@@ -84,7 +84,7 @@ def test_a_create_whose_body_drips_is_known_by_its_location():
 def test_silence_is_waited_out_once_and_no_longer_than_the_read_timeout():
     with served(lambda _: time.sleep(3), total_seconds=2, read_seconds=0.2) as (gateway, server):
         kind, seconds = kind_and_seconds(lambda: create(gateway))
-        assert (kind, 0.15 < seconds < 0.6, len(server.requests)) == (OutcomeUnknown, True, 1)
+        assert (kind, 0.15 < seconds < 1.5, len(server.requests)) == (OutcomeUnknown, True, 1)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_tls_with_a_trusted_certificate_works_and_is_bounded_too(certificate):
         _,
     ):
         kind, seconds = kind_and_seconds(lambda: create(gateway))
-        assert (kind, 0.5 < seconds < 1.0) == (OutcomeUnknown, True)
+        assert (kind, 0.5 < seconds < 2.5) == (OutcomeUnknown, True)
 
 
 def test_a_certificate_nobody_vouches_for_means_that_nothing_was_sent(certificate):
@@ -179,7 +179,7 @@ def test_a_certificate_nobody_vouches_for_means_that_nothing_was_sent(certificat
 def test_tls_that_never_comes_about_means_that_nothing_was_sent():
     with served(reset, scheme="https", total_seconds=5) as (gateway, server):
         kind, seconds = kind_and_seconds(lambda: create(gateway))
-        assert (kind, seconds < 1, server.requests) == (EhrUnavailable, True, [])
+        assert (kind, seconds < 2.5, server.requests) == (EhrUnavailable, True, [])
 
 
 def test_a_create_does_not_go_over_a_connection_that_may_be_about_to_close():
@@ -251,17 +251,18 @@ def test_an_answer_over_the_limit_is_rejected_without_reading_it_all():
 
 def test_a_create_that_gets_no_connection_in_time_was_not_sent():
     def slow(connection: socket.socket) -> None:
-        time.sleep(0.5)
+        time.sleep(2)
         reply(connection, {}, MADE)
 
     with served(slow, max_connections=1, pool_seconds=0.1, total_seconds=5) as (gateway, server):
         first: list[str] = []
         thread = threading.Thread(target=lambda: first.append(create(gateway)))
         thread.start()
-        time.sleep(0.2)
+        while not server.requests:
+            time.sleep(0.01)
         kind, seconds = kind_and_seconds(lambda: create(gateway))
         thread.join()
-        assert (kind, seconds < 0.4) == (EhrUnavailable, True)
+        assert (kind, seconds < 1.5) == (EhrUnavailable, True)
         assert (first, len(server.requests)) == (["Appointment/7"], 1)
 
 

@@ -8,7 +8,7 @@ import time
 from array import array
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -23,12 +23,15 @@ from booking.scheduling.terms import Coding, Directory, Slot
 from .conftest import TELEHEALTH
 
 PACIFIC = "America/Los_Angeles"
-# The Monday after next week's begins a whole week whatever today is.
-NEXT = monday_of(week_of(datetime.now(UTC).date()) + 1)
+
+
+def next_monday() -> date:
+    """Of the week after this one as the board counts, where the first half of a Monday in UTC belongs to the week before."""
+    return monday_of(week_of((datetime.now(UTC) - timedelta(hours=12)).date()) + 1)
 
 
 def want(ref: str, *, minutes: int = 30, kind: Coding = TELEHEALTH, weeks: int = 1, begin: int = 0) -> Want:
-    first_on = NEXT + timedelta(days=7 * begin)
+    first_on = next_monday() + timedelta(days=7 * begin)
     return Want(Line(ref, PACIFIC, minutes, kind), first_on, first_on + timedelta(days=7 * weeks - 1))
 
 

@@ -89,11 +89,11 @@ def test_a_claim_is_its_holders_until_it_ends(store):
 
 
 def test_counts_begin_anew_after_a_pause(store):
-    assert [store.count("board:n", 0.3) for _ in range(3)] == [1, 2, 3]
-    time.sleep(0.4)
-    assert store.count("board:n", 0.3) == 1
+    assert [store.count("board:n", 2) for _ in range(3)] == [1, 2, 3]
+    time.sleep(2.2)
+    assert store.count("board:n", 2) == 1
     store.drop(["board:n"])
-    assert store.count("board:n", 0.3) == 1
+    assert store.count("board:n", 2) == 1
 
 
 def test_rankings_give_the_highest_first_and_forget_the_low(store):
@@ -108,13 +108,15 @@ def test_no_second_and_no_minute_has_more_calls_than_permitted(store):
     at = []
     ends = time.monotonic() + 3.2
     while time.monotonic() < ends:
+        asked = time.monotonic()
         wait = store.spend(5, 13)
         if not wait:
-            at.append(time.monotonic())
+            at.append((asked, time.monotonic()))
         else:
             time.sleep(min(wait, 0.02))
     assert len(at) == 13
-    assert all(later - earlier >= 0.99 for earlier, later in zip(at, at[5:], strict=False))
+    # What the store counted lies between the asking and the answer.
+    assert all(later[1] - earlier[0] >= 0.99 for earlier, later in zip(at, at[5:], strict=False))
     assert 55 < store.spend(5, 13) <= 60
 
 
@@ -140,7 +142,7 @@ def put(key: str) -> None:
 
 
 def test_a_redis_that_hangs_costs_one_wait_and_what_was_known_stays(own_redis, monkeypatch):
-    monkeypatch.setattr(shared, "AWAY_SECONDS", 3)
+    monkeypatch.setattr(shared, "AWAY_SECONDS", 6)
     put("board:a:1")
     board.mirror.sync()
     known = board.mirror.readings(["board:a:1"])["board:a:1"]
@@ -149,11 +151,11 @@ def test_a_redis_that_hangs_costs_one_wait_and_what_was_known_stays(own_redis, m
     for _ in range(20):
         board.mirror.sync()
         put("board:b:1")
-    # One wait is for two tries.
-    assert time.monotonic() - began < 3 * shared.WAIT_SECONDS
+    # One wait is for two tries. A wait for each would be forty.
+    assert time.monotonic() - began < 5 * shared.WAIT_SECONDS
     assert board.mirror.readings(["board:a:1"]) == {"board:a:1": known}
     own_redis.child.signal_group(signal.SIGCONT)
-    time.sleep(3.1)
+    time.sleep(6.1)
     # Back again, it is believed again: what this process put down meanwhile is not in it.
     board.mirror.sync()
     found = board.mirror.readings(["board:a:1", "board:b:1"])

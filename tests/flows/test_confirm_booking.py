@@ -206,6 +206,30 @@ def test_a_time_booked_in_the_ehr_since_the_hold_is_refused_before_any_create(cl
     assert (clinic.posts() - before, messages(refused)) == (0, [])
 
 
+def test_a_time_held_soon_enough_is_booked_however_soon_it_has_become(clinic, visitor, clock):
+    choice = clinic.choice()
+    factories.policy(lead_minutes=(choice.starts_at - clock()) // timedelta(minutes=1), hold_minutes=10)
+    held = clinic.hold(visitor, now=clock(), choice=choice)
+    clock.tick(9 * 60)
+    # Who chooses it only now comes too late, and so does who let the hold end.
+    with pytest.raises(Refusal) as refused:
+        clinic.hold(factories.visitor(), now=clock(), choice=choice)
+    assert refused.value.code == RefusalCode.TOO_SOON
+    assert submit(held, visitor, clock).state == "booked"
+
+
+def test_a_hold_that_ended_does_not_keep_the_lead_time(clinic, visitor, clock):
+    choice = clinic.choice()
+    factories.policy(lead_minutes=(choice.starts_at - clock()) // timedelta(minutes=1), hold_minutes=10)
+    held = clinic.hold(visitor, now=clock(), choice=choice)
+    clock.tick(11 * 60)
+    with pytest.raises(Refusal) as refused:
+        confirm_booking.submit(held, visitor=visitor, clock=clock)
+    held.refresh_from_db()
+    assert (refused.value.code, held.state) == (RefusalCode.HOLD_ENDED, "expired")
+    assert clinic.appointments(held) == []
+
+
 def test_a_license_lost_since_the_hold_is_refused_before_any_create(clinic, visitor, clock):
     held = clinic.hold(visitor, now=clock())
     clinic.clinician.licenses.filter(jurisdiction="CA").delete()

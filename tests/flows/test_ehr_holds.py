@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -19,6 +18,7 @@ from booking.scheduling.errors import Refusal, TimeTaken
 from booking.scheduling.lifecycle import BookingState
 from booking.scheduling.terms import Modality
 from tests import factories
+from tests.journeys.steps import eventually
 from tests.rig.sandbox import SandboxControl
 from tests.rig.sandbox import sandbox as start_sandbox
 
@@ -171,7 +171,7 @@ def test_a_hold_without_an_answer_rests_before_it_is_given_back(clinic, visitor,
     assert hold_slot.release(held)
     assert ehr_holds.give_back_due(now=clock()) == 0
     clock.tick(ehr.longest_write().total_seconds() + 1)
-    time.sleep(1.2)
+    assert eventually(lambda: slots(clinic, held))
     assert ehr_holds.give_back_due(now=clock()) == 1
     assert slots(clinic, held) == []
 
@@ -189,8 +189,7 @@ def test_choosing_again_before_the_answer_is_settled_loses_no_track_of_it(clinic
     clinic.sandbox.faults(method="PUT", type="Slot", kind="commit-late", times=1, delay_seconds=2)
     first = hold(clinic, visitor, clock(), choice=clinic.choice(later.starts_at))
     hold(clinic, visitor, clock(), choice=clinic.choice(earlier.starts_at))
-    time.sleep(2.2)
-    assert slots(clinic, first) != []
+    assert eventually(lambda: slots(clinic, first))
     clock.tick(ehr.longest_write().total_seconds() + 1)
     assert ehr_holds.give_back_due(now=clock()) == 1
     assert slots(clinic, first) == []

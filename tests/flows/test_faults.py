@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from booking.flows.reconcile import reconcile
 from booking.models import Booking
 from booking.scheduling.errors import EhrUnavailable, OutcomeUnknown
 from booking.scheduling.terms import AppointmentRequest, Coding, PatientDetails
+from tests import factories
 
 from .conftest import TELEHEALTH, Clinic, Clock
 
@@ -101,7 +103,7 @@ def test_a_create_without_an_answer_ends_in_one_visit(clinic, visitor, clock, fa
 def test_a_create_made_between_the_two_look_ups_is_found_by_the_second(clinic, visitor, clock):
     """The EHR took longer than the rest. One look-up would have booked the visit a second time."""
     held = clinic.hold(visitor, now=clock())
-    clinic.sandbox.faults("commit-late", method="POST", type="Appointment", delay_seconds=3.0)
+    clinic.sandbox.faults("commit-late", method="POST", type="Appointment", delay_seconds=6)
     waiting = submit(held, visitor, clock)
     clock.tick(REST)
     assert reconcile(clock=clock) == 1
@@ -207,7 +209,7 @@ def test_control_a_look_up_at_once_before_the_second_create_makes_two_visits(cli
     """Looking first does not help when the EHR is still at it: nothing is there yet."""
     held = clinic.hold(visitor, now=clock())
     request = direct_request(clinic, held)
-    clinic.sandbox.faults("commit-late", method="POST", type="Appointment", delay_seconds=2.2)
+    clinic.sandbox.faults("commit-late", method="POST", type="Appointment", delay_seconds=5)
     for _ in range(3):
         try:
             if not ehr.gateway().find_appointments(held.pk):
@@ -219,12 +221,12 @@ def test_control_a_look_up_at_once_before_the_second_create_makes_two_visits(cli
     assert len(clinic.appointments(held)) == 2
 
 
-@pytest.mark.parametrize("seconds", [0.6, 3.5], ids=["impatient", "control"])
+@pytest.mark.parametrize("seconds", [0.6, 8], ids=["impatient", "control"])
 def test_who_presses_waits_for_the_ehrs_look_no_longer_than_set_and_keeps_the_time(
     clinic, visitor, clock, settings, seconds
 ):
-    settings.EHR_READ_SECONDS, settings.EHR_PAGE_SECONDS = 3.5, seconds
     held = clinic.hold(visitor, now=clock())
+    settings.EHR_READ_SECONDS, settings.EHR_TOTAL_SECONDS, settings.EHR_PAGE_SECONDS = 8, 9, seconds
     clinic.sandbox.faults("slow", delay_seconds=2.5, method="GET", type="Slot", times=None)
     began = time.monotonic()
     if seconds < 1:
@@ -235,3 +237,15 @@ def test_who_presses_waits_for_the_ehrs_look_no_longer_than_set_and_keeps_the_ti
     else:
         assert submit(held, visitor, clock).state == "booked"
         assert time.monotonic() - began > 2.5
+
+
+def test_an_attempt_in_doubt_is_not_refused_for_the_lead_time_that_passed_meanwhile(clinic, visitor, clock):
+    choice = clinic.choice()
+    factories.policy(lead_minutes=(choice.starts_at - clock()) // timedelta(minutes=1), hold_minutes=3)
+    held = clinic.hold(visitor, now=clock(), choice=choice)
+    clock.tick(150)
+    clinic.sandbox.faults("reset-before-commit", method="POST", type="Appointment")
+    waiting = submit(held, visitor, clock)
+    assert (waiting.state, clinic.appointments(held)) == ("unconfirmed", [])
+    clock.tick(600)
+    assert outcome(clinic, settled(clinic, waiting, clock)) == ONE_VISIT

@@ -25,9 +25,9 @@ def test_what_is_watched_is_read_again_half_way_to_being_old(wants, searches, se
     fresh = read(wants)
     watch(wants)
     assert board.read_ahead([]) == board.ReadAhead(3, 0, 0)
-    make_old(wants, 29)
+    make_old(wants, 20)
     assert board.read_ahead([]).due == 0
-    make_old(wants, 2)
+    make_old(wants, 11)
     assert (board.read_ahead([]), searches()) == (board.ReadAhead(3, 3, 3), 6)
     assert read(wants).read_at > fresh.read_at
 

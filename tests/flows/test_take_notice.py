@@ -117,8 +117,8 @@ def test_a_flood_is_cut_off_and_begins_again_with_the_next_minute(queue, setting
 def test_a_visit_that_a_flood_left_out_comes_first_at_the_ordinary_look(booked, queue, settings, clock):
     settings.EHR_NOTICE_READS_PER_MINUTE = 1
     Booking.objects.update(followed_at=clock())
-    tell_of("other")
-    tell_of(booked.appointment_ref.removeprefix("Appointment/"))
+    tell_of("other", clock())
+    tell_of(booked.appointment_ref.removeprefix("Appointment/"), clock())
     assert queue.sent == [("other", 0)]
     booked.refresh_from_db()
     assert booked.followed_at is None

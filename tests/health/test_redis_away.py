@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from statistics import median
 
 import httpx
 import pytest
@@ -112,13 +113,9 @@ def choose_time(visitor: PlainVisitor) -> None:
     raise AssertionError(visitor.page.text[:500])
 
 
-@pytest.mark.parametrize("how", ["hung", "stopped"])
-def test_a_visit_is_booked_and_confirmed_and_no_request_waits(
-    portal: Portal, queue: Queue, mailbox: Mailbox, sandbox: SandboxControl, how: str
-) -> None:
-    person = Person(email=f"redis-{how}@example.com", family="Away")
-    visitor = TimedVisitor(portal.url)
-    with away(queue, how):
+def whole_way(portal: Portal, person: Person, mailbox: Mailbox) -> list[tuple[float, str]]:
+    """From the front page to a booked visit; what each request took."""
+    with closing(TimedVisitor(portal.url)) as visitor:
         for _ in range(2):
             visitor.open("/")
         choose_time(visitor)
@@ -126,26 +123,47 @@ def test_a_visit_is_booked_and_confirmed_and_no_request_waits(
         visitor.press("Book this visit")
         assert "is booked" in visitor.page.text
         visitor.open("/accounts/login/")
-    slow = [each for each in visitor.took if each[0] > MOST_SECONDS]
-    assert slow == [], sorted(visitor.took)[-3:]
+        return visitor.took
+
+
+@pytest.fixture(scope="module")
+def usual(portal: Portal, sandbox_server: SandboxControl, _mailbox: Mailbox) -> float:
+    """What the slowest request takes while Redis is there."""
+    slowest, _ = max(whole_way(portal, Person(email="redis-there@example.com", family="Usual"), _mailbox))
+    return slowest
+
+
+@pytest.mark.parametrize("how", ["hung", "stopped"])
+def test_a_visit_is_booked_and_confirmed_and_no_request_waits(
+    portal: Portal, usual: float, queue: Queue, mailbox: Mailbox, sandbox: SandboxControl, how: str
+) -> None:
+    person = Person(email=f"redis-{how}@example.com", family="Away")
+    with away(queue, how):
+        took = whole_way(portal, person, mailbox)
+    slow = [each for each in took if each[0] > usual + MOST_SECONDS]
+    assert slow == [], sorted(took)[-3:]
     # The row waited in the database; what Redis lost is of no matter.
     assert eventually(
         lambda: [mail for mail in mailbox.to(person.email) if "booked" in mail["Subject"]], seconds=120
     )
-    visitor.close()
 
 
-def test_once_it_is_known_to_hang_pages_are_as_quick_as_ever(portal: Portal, queue: Queue) -> None:
-    with away(queue, "hung"):
-        visitor = TimedVisitor(portal.url)
+def usual_page(portal: Portal) -> float:
+    """What half the pages of four seconds take at most."""
+    with closing(TimedVisitor(portal.url)) as visitor:
         ends = time.monotonic() + 4
         while time.monotonic() < ends:
             # A connection of its own each, so that both web processes are met.
             httpx.post(f"{portal.url}/accounts/login/", trust_env=False)
             visitor.open("/accounts/login/")
-        quick = sorted(took for took, _ in visitor.took)
-        assert quick[len(quick) // 2] < 0.3
-        visitor.close()
+        return median(took for took, _ in visitor.took)
+
+
+def test_once_it_is_known_to_hang_pages_are_as_quick_as_ever(portal: Portal, queue: Queue) -> None:
+    before = usual_page(portal)
+    with away(queue, "hung"):
+        # A wait for Redis is half a second at least.
+        assert usual_page(portal) < before + 0.3
 
 
 @pytest.mark.parametrize("how", ["there", "hung"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -72,9 +73,12 @@ class Ready:
     contact: str
 
 
-def make_ready(portal: Portal, count: int, *, lapsed: bool = False, skip: int = 0) -> list[Ready]:
-    """``skip`` leaves out times that an earlier call has used."""
-    said = portal.manage("shell", "-c", _SCRIPT.replace("PARAMETERS", repr((count, lapsed, skip)))).stdout
+def make_ready(
+    portal: Portal, count: int, *, lapsed: bool = False, skip: int = 0, env: Mapping[str, str] | None = None
+) -> list[Ready]:
+    """``skip`` leaves out times that an earlier call has used; ``env`` is for the making alone."""
+    script = _SCRIPT.replace("PARAMETERS", repr((count, lapsed, skip)))
+    said = portal.manage("shell", "-c", script, env=env).stdout
     rows = json.loads(next(line for line in said.splitlines() if line.startswith("MADE"))[5:])
     return [Ready(*row[:3], datetime.fromisoformat(row[3]), row[4]) for row in rows]
 

@@ -69,7 +69,33 @@ def to_times(visitor: PlainVisitor, *, reason: str, state: str, kind: str = "", 
             visitor.press(name="specialty", value=specialty)
         else:
             raise AssertionError(f"stopped at {path}: {visitor.page.text[:500]}")
-    return visitor.open(f"/book/times/?day={busy_day()}")
+    visitor.open(f"/book/times/?day={busy_day()}")
+    return settled(visitor)
+
+
+def settled(visitor: PlainVisitor) -> Page:
+    """The page of times once none is still to come. Who has no scripts follows its link until then."""
+
+    def look() -> Page | None:
+        if not any("Show now" in words for _, words in visitor.page.links):
+            return visitor.page
+        visitor.follow("Show now")
+        return None
+
+    return eventually(look)
+
+
+def times_of_the_day(page: Page) -> list[str]:
+    """The values of the day's own times. The soonest of all, above them, are as near as the lead time lets them be, and
+    too soon when the next quarter of an hour begins."""
+    return [button.value for button in page.buttons("slot") if button.label]
+
+
+def choose(visitor: PlainVisitor, position: int = 0) -> str:
+    """Choose one of the day's own times; its value."""
+    value = times_of_the_day(visitor.page)[position]
+    visitor.press(name="slot", value=value)
+    return value
 
 
 def busy_day() -> str:

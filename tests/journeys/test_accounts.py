@@ -8,7 +8,7 @@ from tests.rig.portal import Portal
 from tests.rig.sandbox import SandboxControl
 
 from .plain import PlainVisitor
-from .steps import Person, code_in, own_appointments, text_of, to_times
+from .steps import Person, choose, code_in, own_appointments, text_of, to_times
 
 
 def sign_up(visitor: PlainVisitor, email: str, mailbox: Mailbox) -> None:
@@ -28,7 +28,7 @@ def test_account_books_without_a_second_code_and_sees_only_its_own_visits(
     sign_up(mine, "mine@example.com", mailbox)
     sign_up(other, "other-account@example.com", mailbox)
     to_times(mine, reason="refill", state="CA")
-    mine.press(name="slot")
+    choose(mine)
     assert mine.page.path == "/book/details/", mine.page.text[:400]
     mine.press("Continue", fields=Person(family="Owner").details)
     mine.press("Book this visit")
@@ -42,7 +42,7 @@ def test_account_books_without_a_second_code_and_sees_only_its_own_visits(
     assert other.open(path).status == 404
 
     to_times(mine, reason="refill", state="CA")
-    mine.press(name="slot")
+    choose(mine)
     assert mine.page.path in ("/book/details/", "/book/review/")
     assert "Owner" in mine.page.html
     mine.close()
@@ -80,7 +80,8 @@ def test_passkey_is_added_and_signs_in(browser: Browser, portal_server: Portal, 
         if page.locator("input[name=passwordless]").count():
             page.check("input[name=passwordless]", force=True)
         page.locator("form:has(input[name=name]) button").last.click()
-        page.wait_for_load_state("networkidle")
+        # The device is asked before the form is sent.
+        page.wait_for_url(lambda url: not url.endswith("/webauthn/add/"))
         page.goto(f"{portal_server.url}/accounts/logout/")
         page.locator("main form button").first.click()
         page.wait_for_load_state("networkidle")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.rig.browser import PHONE, Browser, Visitor
 from tests.rig.mail import Mailbox
@@ -30,6 +30,11 @@ from .steps import (
 HAS_FOCUS_RING = """() => [document.activeElement, document.activeElement.closest("label")]
   .concat(document.activeElement.nextElementSibling, document.activeElement.parentElement)
   .some(e => e && (getComputedStyle(e).outlineStyle !== "none" || getComputedStyle(e).boxShadow !== "none"))"""
+
+
+def all_are_there(page: Page) -> None:
+    """Wait until no time is still to come, so that none moves another any more."""
+    expect(page.locator(".wait.is-still")).to_be_attached(timeout=30_000)
 
 
 class Walk:
@@ -70,8 +75,10 @@ class Walk:
         return "/" + self.page.url.split("/", 3)[3].split("?")[0]
 
     def choose_time(self, position: int = 0) -> datetime:
+        """One of the day's own times, by its place in them."""
         self.open(f"/book/times/?day={busy_day()}")
-        button = self.page.locator("button[name=slot]").nth(position)
+        all_are_there(self.page)
+        button = self.page.locator(".who button[name=slot]").nth(position)
         epoch = int((button.get_attribute("value") or "").split(".")[1])
         button.click()
         return datetime.fromtimestamp(epoch, UTC)
@@ -266,7 +273,9 @@ def test_whole_journey_by_keyboard_alone(browser: Browser, portal_server: Portal
         assert page.evaluate("document.activeElement.innerText") == "Continue"
         keys.press("Enter")
         page.wait_for_url("**/book/times/**")
-        tab_to("button[name=slot]")
+        walk.open(f"/book/times/?day={busy_day()}")
+        all_are_there(page)
+        tab_to(".who button[name=slot]")
         keys.press("Enter")
         page.wait_for_url("**/book/contact/**")
         tab_to("input[name=email]")
@@ -298,6 +307,7 @@ def test_whole_journey_by_keyboard_alone(browser: Browser, portal_server: Portal
 def test_grid_reads_as_lists_of_labelled_times(walk: Walk) -> None:
     walk.reason("refill", "CA")
     walk.open(f"/book/times/?day={busy_day()}")
+    all_are_there(walk.page)
     labels = walk.page.locator("button[name=slot]").evaluate_all(
         "buttons => buttons.map(b => [b.getAttribute('aria-label') || b.innerText, b.closest('li') !== null])"
     )

@@ -16,7 +16,7 @@ from tests.rig.redis import Redis
 from tests.rig.sandbox import SandboxControl
 
 from .plain import PlainVisitor
-from .steps import Person, eventually, prove_email, to_review, to_times
+from .steps import Person, choose, eventually, prove_email, to_review, to_times
 
 CANARY = Person(
     given="Zzlogbird", family="Pterodactylus", email="log.bird@example.com", born=("8", "5", "1932")
@@ -70,7 +70,7 @@ def test_a_booking_is_told_from_request_to_message_and_nothing_of_the_patient(
 ) -> None:
     visitor = PlainVisitor(logging_portal.url)
     to_times(visitor, reason="blood-pressure", state="CA", specialty="family")
-    visitor.press(name="slot")
+    choose(visitor)
     prove_email(visitor, CANARY, mailbox)
     visitor.press("Continue", fields=CANARY.details | {"mobile": MOBILE})
     submitted: list[str] = []
@@ -164,7 +164,7 @@ def test_an_error_that_quotes_a_row_is_logged_by_its_kind_and_place(
     ) as portal:
         visitor = PlainVisitor(portal.url)
         to_times(visitor, reason="refill", state="CA")
-        visitor.press(name="slot")
+        choose(visitor)
         with pytest.raises(AssertionError):
             to_review(visitor, CANARY, mailbox)
         assert visitor.page.status == 500

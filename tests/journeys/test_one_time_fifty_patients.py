@@ -21,6 +21,8 @@ from .ready import Ready, all_at_once, make_ready
 from .steps import instant, own_appointments
 
 RACERS = 50
+# Fifty at once on two cores are no failing EHR.
+PATIENT_EHR = {"EHR_READ_SECONDS": "30", "EHR_TOTAL_SECONDS": "40", "EHR_PAGE_SECONDS": "30"}
 CONSTRAINTS_OFF = {
     "postgresql": (
         "ALTER TABLE booking_booking DROP CONSTRAINT booking_no_overlapping_claims",
@@ -37,7 +39,7 @@ def portal_on(
     """Two web processes with threads, as in production; unguarded for the control."""
     application = "portal.wsgi:application" if guarded else "tests.journeys.unlocked:application"
     if database == "sqlite":
-        with start_portal(sandbox, web_processes=2, application=application) as running:
+        with start_portal(sandbox, web_processes=2, application=application, env=PATIENT_EHR) as running:
             if not guarded:
                 with closing(sqlite3.connect(running.directory / "portal.sqlite3")) as connection:
                     for statement in CONSTRAINTS_OFF[database]:
@@ -47,7 +49,12 @@ def portal_on(
     with (
         postgres.database() as url,
         start_portal(
-            sandbox, database_url=url, redis_url=redis.url(2), web_processes=2, application=application
+            sandbox,
+            database_url=url,
+            redis_url=redis.url(2),
+            web_processes=2,
+            application=application,
+            env=PATIENT_EHR,
         ) as running,
     ):
         if not guarded:

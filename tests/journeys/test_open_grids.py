@@ -13,7 +13,7 @@ from threading import Barrier
 from urllib.parse import parse_qs
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.rig.browser import Browser
 from tests.rig.portal import Portal
@@ -24,7 +24,8 @@ from tests.rig.sandbox import SandboxControl
 from tests.rig.sandbox import sandbox as start_sandbox
 
 from .plain import PlainVisitor
-from .steps import busy_day, to_times
+from .steps import busy_day, times_of_the_day, to_times
+from .test_in_browser import all_are_there
 
 VISITORS = 100
 _SESSIONS = """
@@ -130,7 +131,7 @@ def test_time_taken_here_is_gone_at_once_from_every_process(portal_server: Porta
     to_times(mine, reason="cholesterol", state="TX", specialty="cardiology")
     to_times(other, reason="cholesterol", state="TX", specialty="cardiology")
     day = f"/book/times/?day={busy_day()}"
-    value = [button.value for button in mine.page.buttons("slot") if button.label][-1]
+    value = times_of_the_day(mine.page)[-1]
     for _ in range(6):
         assert value in {button.value for button in other.open(day).buttons("slot")}
     mine.press(name="slot", value=value)
@@ -195,15 +196,14 @@ def test_why_a_time_was_not_to_be_had_stays_while_the_page_looks_again(
     with browser.visitor() as visitor:
         page = visitor.page
         _open_times(page, lively_portal)
-        wanted = page.locator(".who button[name=slot]").last
-        value = wanted.get_attribute("value")
+        value = page.locator(".who button[name=slot]").last.get_attribute("value")
         assert value is not None
         _staff_book(lively_portal, sandbox, value)
-        wanted.click()
+        page.locator(f".who button[value='{value}']").click()
         notice = page.get_by_role("heading", name="That time was just taken")
         nearest = page.get_by_role("heading", name="Times near the one you wanted")
-        notice.wait_for()
-        assert page.evaluate("document.activeElement.getAttribute('role')") == "alert"
+        expect(page.locator("#taken [role=alert]")).to_be_focused()
+        expect(notice).to_be_visible()
         with page.expect_response(
             lambda answer: "HX-Request" in answer.headers.get("vary", ""), timeout=40_000
         ):
@@ -226,6 +226,7 @@ def _open_times(page: Page, portal: Portal) -> None:
         key = plain.http.cookies["session"]
     page.context.add_cookies([{"name": "session", "value": key, "url": portal.url}])
     page.goto(f"{portal.url}/book/times/?day={busy_day()}")
+    all_are_there(page)
 
 
 def _staff_book(portal: Portal, sandbox: SandboxControl, slot: str) -> None:

@@ -11,7 +11,7 @@ from tests.rig.portal import Portal
 from tests.rig.redis import Redis
 
 from .plain import PlainVisitor
-from .steps import Person, eventually, text_of, to_review, to_times
+from .steps import Person, choose, eventually, text_of, to_review, to_times
 
 CANARY = Person(
     given="Zzcanary", family="Quetzalcoatlus", email="canary.mailbox@example.com", born=("7", "4", "1931")
@@ -56,7 +56,7 @@ def test_a_canary_on_its_way_to_a_visit_leaves_no_trace_where_it_should_not(
     visitor.open("/")
     visitor.press("Search", fields={"q": "itchyword"})
     to_times(visitor, reason="blood-pressure", state="CA", specialty="family")
-    visitor.press(name="slot")
+    choose(visitor)
     to_review(visitor, CANARY, mailbox)
     visitor.press("Book this visit")
     assert "is booked" in visitor.page.text

@@ -21,7 +21,7 @@ from tests.rig.redis import Redis
 from tests.rig.sandbox import SandboxControl
 
 from .plain import PlainVisitor
-from .steps import Person, eventually, to_review, to_times
+from .steps import Person, choose, eventually, to_review, to_times
 from .test_logs import CANARY, found_in
 
 
@@ -92,13 +92,13 @@ def test_an_error_report_has_the_kind_and_the_place_only(
     with portal_with(postgres_server, redis_server, sandbox_server, env, application=application) as portal:
         visitor = PlainVisitor(portal.url)
         to_times(visitor, reason="refill", state="CA")
-        visitor.press(name="slot")
+        choose(visitor)
         with pytest.raises(AssertionError):
             to_review(visitor, CANARY, mailbox)
         assert visitor.page.status == 500
         cookies = [cookie.value for cookie in visitor.http.cookies.jar if cookie.value]
         visitor.close()
-    told = eventually(lambda: collector.text() if "IntegrityError" in collector.text() else "")
+        told = eventually(lambda: collector.text() if "IntegrityError" in collector.text() else "")
     assert "failing.py" in told
     # The route has no part of the address that is anybody's own.
     assert '"transaction":"/book/details/"' in told
@@ -174,7 +174,7 @@ def test_a_trace_goes_from_the_request_to_the_ehr_and_the_job(
     with portal_with(postgres_server, redis_server, sandbox_server, env, worker=True) as portal:
         visitor = PlainVisitor(portal.url)
         to_times(visitor, reason="blood-pressure", state="CA", specialty="family")
-        visitor.press(name="slot")
+        choose(visitor)
         to_review(visitor, person, mailbox)
         visitor.press("Book this visit")
         assert "is booked" in visitor.page.text

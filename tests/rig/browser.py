@@ -22,6 +22,8 @@ DESKTOP = {"width": 1280, "height": 900}
 AXE_RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 
 # Runs before any script of the page's own.
+# What htmx says of a request that it gave up itself, for a newer one or as its page ends. A failure says more than that.
+_GIVEN_UP = ("htmx:afterRequest", "htmx:sendAbort")
 _REPORT_CSP = """document.addEventListener("securitypolicyviolation", event =>
     window.reportPolicyViolation(`${event.effectiveDirective}: ${event.blockedURI} ${event.sourceFile}`))"""
 
@@ -109,7 +111,7 @@ class Browser:
                 visitor.left_this_machine.append(request.url)
 
         def said(message: ConsoleMessage) -> None:
-            if message.type == "error":
+            if message.type == "error" and not message.text.startswith(_GIVEN_UP):
                 visitor.console_errors.append(message.text)
 
         def violated(what: str) -> None:

@@ -40,14 +40,14 @@ class Portal:
         self.worker: Child | None = None
 
     def manage(
-        self, *args: str, check: bool = True, seconds: float = 180
+        self, *args: str, check: bool = True, seconds: float = 180, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run a management command against this portal's data."""
+        """Run a management command against this portal's data, with settings of its own in ``env``."""
         command = [sys.executable, "manage.py", *args]
         done = subprocess.run(
             command,
             cwd=ROOT,
-            env=self.env,
+            env={**self.env, **(env or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -94,7 +94,7 @@ def test_a_failing_exchange_fails_in_its_own_way_and_only_while_told_to(
     server: ThreadingHTTPServer,
 ) -> None:
     with proxy.behaving(mode), pytest.raises(failure):
-        ask(proxy, "/failing", seconds=0.5)
+        ask(proxy, "/failing", seconds=0.5 if mode is Mode.HANG else 10)
     assert seen(server) == (["/failing"] if arrives else [])
     assert ask(proxy, "/after") == WORDS
 

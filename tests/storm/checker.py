@@ -35,7 +35,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Visit:
-    """One Appointment of the EHR's, as its own log has it."""
+    """One Appointment of the EHR's, as its own log has it. ``is_live`` when the portal has not taken it back; it ``stands``
+    when nobody has, and takes its time."""
 
     id: str
     booking_id: str
@@ -43,6 +44,7 @@ class Visit:
     starts_at: datetime
     ends_at: datetime
     is_live: bool = True
+    stands: bool = True
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def compare(
         if row.submitted_at and row.booked_at and row.booked_at - row.submitted_at > LATE:
             found.late.append(row.id)
     found.unknown_to_us += [booking_id for booking_id in live if booking_id and booking_id not in by_id]
-    found.overlaps = overlaps(visit for each in live.values() for visit in each)
+    found.overlaps = overlaps(visit for each in live.values() for visit in each if visit.stands)
     told: dict[str, set[str]] = defaultdict(set)
     pages: Counter[str] = Counter()
     for patient in patients:
@@ -182,7 +184,7 @@ def check(scene: Scene, patients: Sequence[Patient]) -> Findings:
         [each for each in delivered(scene) if each.contact in whose],
         [name for name in people_made(scene) if name in names],
     )
-    found.overlaps = overlaps(visit for visit in visits if visit.is_live)
+    found.overlaps = overlaps(visit for visit in visits if visit.stands)
     return found
 
 
@@ -192,7 +194,7 @@ def our_rows(scene: Scene) -> list[Row]:
 
 
 def ehr_visits(sandbox: SandboxControl) -> list[Visit]:
-    """What staff cancelled, or moved, is no loss of the portal's, and counts as live."""
+    """What staff cancelled, or moved, is no loss of the portal's, and counts as live; its time is others' to take."""
     latest: dict[str, dict[str, Any]] = {}
     for entry in sandbox.log():
         if entry["type"] == "Appointment" and entry["resource"]:
@@ -215,6 +217,7 @@ def ehr_visits(sandbox: SandboxControl) -> list[Visit]:
                 whom,
                 *span,
                 is_live=resource["status"] not in GONE or entry["client"] == "staff",
+                stands=resource["status"] not in GONE,
             )
         )
     return visits

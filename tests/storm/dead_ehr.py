@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
@@ -78,12 +79,16 @@ def to_review(scene: Scene, patients: list[Patient]) -> list[tuple[Patient, Ligh
 def die(
     scene: Scene, patients: list[Patient], *, seconds: float, a_second: float, how: Mode = Mode.RESET_BEFORE
 ) -> Death:
-    """``patients`` press in turn, so there must be enough of them that nobody is still waiting when it is their turn."""
+    """``patients`` press in turn, none of them while an earlier press of theirs still waits.
+
+    A machine that answers slowly is given longer, for the first calls cost the same however many presses follow.
+    """
     ready = to_review(scene, patients)
     found, lock, proxy = Death(), Lock(), scene.proxies["ehr"]
     booked_at: list[float] = []
+    free = deque(ready)
 
-    def press(one: tuple[Patient, LightVisitor]) -> str:
+    def press(one: tuple[Patient, LightVisitor]) -> None:
         _, visitor = one
         began = time.monotonic()
         # Whose earlier press got through stands on the visit's own page.
@@ -94,17 +99,22 @@ def die(
             found.took.setdefault(what, []).append(time.monotonic() - began)
             if what == BOOKED:
                 booked_at.append(time.monotonic())
-        return what
+            free.append(one)
 
     with ThreadPoolExecutor(len(ready)) as pool:
         before = proxy.requests
         proxy.set(how)
-        began, waiting = time.monotonic(), []
-        while (at := time.monotonic() - began) < seconds:
-            waiting.append(pool.submit(press, ready[found.presses % len(ready)]))
-            found.presses += 1
-            time.sleep(max(0.0, found.presses / a_second - at))
-        found.went_out, found.answered = proxy.requests - before, len(found.seconds)
+        began, waiting, turns = time.monotonic(), [], 0
+        least = 0.8 * seconds * a_second
+        while (at := time.monotonic() - began) < seconds or (
+            sum(each.done() for each in waiting) < least and at < 6 * seconds
+        ):
+            if free:
+                waiting.append(pool.submit(press, free.popleft()))
+                found.presses += 1
+            turns += 1
+            time.sleep(max(0.01, turns / a_second - at))
+        found.went_out, found.answered = proxy.requests - before, sum(each.done() for each in waiting)
         proxy.set(Mode.PASS)
         back = time.monotonic()
         for each in waiting:

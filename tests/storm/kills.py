@@ -19,7 +19,7 @@ from .checker import Findings, check, look_again, settle, slowest, unbooked
 from .people import Patient, book_all
 from .scene import Scene, kill, processes_below
 
-OUTLASTS_KILLS = 120.0
+OUTLASTS_KILLS = 300.0
 # People who come together; then the next.
 AT_A_TIME = 60
 STAFF_MOVES = "change seen in the EHR"
@@ -84,12 +84,10 @@ class Reaper:
     def _reap(self) -> None:
         draw = random.Random(7)
         while not self._over.wait(self._apart):
+            # In this order: one that kills in between is seen as armed or as fired.
+            armed = {name for name in self._names if (self._scene.crashes / name).exists()}
             fired = self.fired
-            wanting = [
-                name
-                for name in self._names
-                if fired[name] < self._each and not (self._scene.crashes / name).exists()
-            ]
+            wanting = [name for name in self._names if fired[name] < self._each and name not in armed]
             if wanting:
                 (self._scene.crashes / draw.choice(wanting)).touch()
 
@@ -169,13 +167,16 @@ def at_random(scene: Scene, patients: list[Patient], *, every: float) -> Kills:
 
     def strike() -> None:
         draw = random.Random(11)
-        # The first at once: a quick machine is through with a few people before the second.
-        pause = min(every, 0.5)
+        # The first as soon as anybody is on the way: a quick machine is through with a few people before the second.
+        while not any(patient.history for patient in patients) and not over.wait(0.02):
+            pass
+        pause = 0.0
         while not over.wait(pause):
-            pause = every
             who = draw.choice(["web", "web process", "worker", "pool child", "beat", "relay"])
+            pause = 0.2
             if _strike(scene, who, draw):
                 hit[who] += 1
+                pause = every
 
     thread = Thread(target=strike, daemon=True, name="killer")
     thread.start()
@@ -208,6 +209,8 @@ def _settled(scene: Scene, patients: list[Patient]) -> Kills:
     """Wait until nothing is in doubt and nothing owed, let everybody look once more, and compare."""
     settle(scene)
     look_again(scene, patients)
+    # Who had given up may have booked just now.
+    settle(scene)
     kills = Kills(check(scene, patients), people=len(patients))
     pages = sorted((said for patient in patients for said in patient.history), key=lambda said: said.at)
     good = [said.at for said in pages if said.status == 200]

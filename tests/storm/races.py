@@ -30,6 +30,7 @@ PATIENT_EHR = {
     "EHR_CONNECT_SECONDS": "20",
     "EHR_READ_SECONDS": "40",
     "EHR_TOTAL_SECONDS": "60",
+    "EHR_PAGE_SECONDS": "30",
     "EHR_REST_SECONDS": "60",
 }
 SAME = (("refill", 0),)

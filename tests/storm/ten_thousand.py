@@ -229,7 +229,7 @@ class Crowd:
         visitor = factories.visitor()
         visit = Visit(self.reason.to_term(), "CA", "America/Los_Angeles", Modality.VIDEO)
         choice = hold_slot.Choice(*self.choices[number])
-        for _ in range(8):
+        for _ in range(40):
             try:
                 held = hold_slot.hold(visit, choice, visitor=visitor, now=self.clock())
                 if held.patient is None:
@@ -237,6 +237,7 @@ class Crowd:
                 done = confirm_booking.submit(held, visitor=visitor, clock=self.clock)
             except EhrFailure:
                 # "The clinic's system is not answering. Please try again."
+                time.sleep(0.5)
                 continue
             except Refusal as refusal:
                 return uuid4(), f"no: {refusal.code}"

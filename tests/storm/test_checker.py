@@ -15,7 +15,9 @@ HALF = timedelta(minutes=30)
 ROW = Row("b1", "booked", "ana@example.com", AT, AT + HALF / 60)
 VISIT = Visit("a1", "b1", "Practitioner/1", AT, AT + HALF)
 OTHER = Visit("a2", "b2", "Practitioner/1", AT + HALF, AT + 2 * HALF)
+LATER = replace(OTHER, starts_at=AT + HALF / 2)
 MAIL = Delivered("ana@example.com", "m1")
+ANOTHER, MAIL_TOO = replace(ROW, id="b2", contact="bo@example.com"), Delivered("bo@example.com")
 
 
 def history(*said: tuple[str, str]) -> list[Patient]:
@@ -45,15 +47,9 @@ def test_what_is_in_order_is_no_fault() -> None:
             compare(TOLD, [ROW], [VISIT, replace(VISIT, id="a9", practitioner="Practitioner/2")], [MAIL]),
             {"duplicates": ["b1"]},
         ),
-        (
-            compare(
-                TOLD,
-                [ROW, replace(ROW, id="b2", contact="bo@example.com")],
-                [VISIT, replace(OTHER, starts_at=AT + HALF / 2)],
-                [MAIL, Delivered("bo@example.com")],
-            ),
-            {"overlaps": ["a2"]},
-        ),
+        (compare(TOLD, [ROW, ANOTHER], [VISIT, LATER], [MAIL, MAIL_TOO]), {"overlaps": ["a2"]}),
+        # Staff took the first away, and its time was another's to take.
+        (compare(TOLD, [ROW, ANOTHER], [replace(VISIT, stands=False), LATER], [MAIL, MAIL_TOO]), {}),
         (compare(history((BOOKED, "b7")), [ROW], [VISIT], [MAIL]), {"told_and_unknown": ["b7"]}),
         (compare(TOLD, [ROW], [VISIT, OTHER], [MAIL]), {"unknown_to_us": ["b2"]}),
         (
