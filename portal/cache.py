@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
+from contextlib import suppress
 from threading import Lock
 from typing import Any
 
@@ -32,8 +34,8 @@ class Circuit:
         self._ask_again_at = 0.0
         self._is_away = False
         # Keys, with their versions, of an ``add`` that got no answer. A Redis that hung does it when it goes on, and a lock
-        # that nobody knows to be theirs would stand until it ends by itself.
-        self.unanswered: set[tuple[Any, int | None]] = set()
+        # that nobody knows to be theirs would stand until it ends by itself. Older ones have ended.
+        self.unanswered: deque[tuple[Any, int | None]] = deque(maxlen=100)
 
     def lets_through(self) -> bool:
         with self._lock:
@@ -80,7 +82,7 @@ class RedisOrLocalCache(BaseCache):
             except (RedisError, OSError) as error:
                 self._circuit.failed(error)
                 if name == "add":
-                    self._circuit.unanswered.add((args[0], args[3]))
+                    self._circuit.unanswered.append((args[0], args[3]))
             else:
                 self._circuit.answered()
                 return done
@@ -89,7 +91,8 @@ class RedisOrLocalCache(BaseCache):
     def _take_back(self) -> None:
         for key, version in tuple(self._circuit.unanswered):
             self._shared.delete(key, version)
-            self._circuit.unanswered.discard((key, version))
+            with suppress(ValueError):
+                self._circuit.unanswered.remove((key, version))
 
     def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         return bool(self._do("add", key, value, timeout, version))
