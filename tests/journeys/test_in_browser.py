@@ -319,7 +319,7 @@ def test_grid_reads_as_lists_of_labelled_times(walk: Walk) -> None:
 
 def test_htmx_swaps_a_day_and_keeps_the_address(walk: Walk) -> None:
     walk.reason("refill", "CA")
-    walk.page.wait_for_load_state("networkidle")
+    all_are_there(walk.page)
     requests: list[str] = []
     walk.page.on("request", lambda request: requests.append(request.headers.get("hx-request", "")))
     day = walk.page.locator("a[href*='day=']").nth(4)
@@ -327,7 +327,10 @@ def test_htmx_swaps_a_day_and_keeps_the_address(walk: Walk) -> None:
     day.click()
     walk.page.wait_for_url(f"**{href}")
     assert "true" in requests
-    walk.page.go_back()
-    walk.page.wait_for_load_state("networkidle")
+    # No page is kept in the browser: the one before is read anew.
+    with walk.page.expect_event("load"):
+        walk.page.go_back()
+    assert walk.path == "/book/times/"
+    assert href not in walk.page.url
     expect(walk.page.locator("h1")).to_have_text("Choose a time")
     walk.visitor.assert_clean()
