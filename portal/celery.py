@@ -22,8 +22,7 @@ class Channel(redis.Channel):
     def _connparams(self, *args: Any, **options: Any) -> dict[str, Any]:
         if self.connection is None or self.connection.client is None:
             raise RedisAway("the connection is closed")
-        found: dict[str, Any] = super()._connparams(*args, **options)  # type: ignore[misc]
-        return found
+        return super()._connparams(*args, **options)  # type: ignore[misc]
 
 
 class Transport(redis.Transport):

@@ -108,14 +108,12 @@ def _may_replace(booking: Booking, replaced: Booking) -> bool:
 def last_look(booking: Booking, *, now: datetime) -> None:
     """Our rules and the EHR's free times once more, just before a create. Raises ``Refusal``."""
     choice = hold_slot.Choice(booking.schedule_id, booking.starts_at)
-    # A hold can be extended once. An attempt in doubt may be older than any hold.
-    longest = 2 * timedelta(minutes=clinic_rules.current().policy_record.hold_minutes)
     hold_slot.check_offer(
         booking.to_visit(clinic_rules.reason_of(booking)),
         choice,
         now=now,
         apart_from=[booking.pk],
-        chosen_since=(booking.submitted_at or now) - longest,
+        submitted_at=booking.submitted_at,
         is_kept_for_us=booking.ehr_hold_settled_at is not None,
     )
 

@@ -111,12 +111,12 @@ def check_offer(
     *,
     now: datetime,
     apart_from: Collection[UUID] = (),
-    chosen_since: datetime | None = None,
+    submitted_at: datetime | None = None,
     is_kept_for_us: bool = False,
 ) -> Offer:
     """The offer behind a choice, by our rules and by the EHR's answer for that very day.
 
-    A time that was chosen at ``chosen_since`` or later had to keep the lead time then, and has not to keep it once more.
+    One that was held and then submitted had to keep the lead time when it was chosen, and has not to keep it once more.
     One that the EHR keeps for us is not among its free ones: then our rules alone are asked, and the create tells
     whether it is still kept. Raises ``Refusal`` with the reason, or ``EhrUnavailable``. Reads only; no lock is held.
     """
@@ -147,8 +147,10 @@ def check_offer(
             if slot.starts_at == choice.starts_at
         ]
     policy = rules.policy
-    if chosen_since is not None:
-        policy = replace(policy, lead=policy.lead - (now - chosen_since))
+    if submitted_at is not None:
+        # A hold can be extended once, and an attempt in doubt may be older than any hold.
+        longest = 2 * timedelta(minutes=rules.policy_record.hold_minutes)
+        policy = replace(policy, lead=policy.lead - longest - (now - submitted_at))
     first, last = choice.starts_at - LONGEST_DAY, ends_at + LONGEST_DAY
     claims = claims_between(first, last, now, of=[entry.clinician.id], apart_from=apart_from)
     found = find_offers([entry], {schedule.ref: slots}, visit=visit, policy=policy, claims=claims, now=now)

@@ -86,6 +86,13 @@ class Clinic:
     def choice(self, starts_at: datetime | None = None, *, modality: Modality = Modality.VIDEO) -> Choice:
         return Choice(self.schedule.pk, starts_at or self.free(modality=modality)[0].starts_at)
 
+    def soonest(self, clock: Clock, *, hold_minutes: int) -> Choice:
+        """A choice that keeps the lead time to the minute."""
+        choice = self.choice()
+        lead = (choice.starts_at - clock()) // timedelta(minutes=1)
+        factories.policy(lead_minutes=lead, hold_minutes=hold_minutes)
+        return choice
+
     def hold(self, visitor: Visitor, *, now: datetime, **more: Any) -> Booking:
         """A hold on the first free time, with everything a patient fills in."""
         choice = more.pop("choice", None) or self.choice()

@@ -207,11 +207,10 @@ def test_a_time_booked_in_the_ehr_since_the_hold_is_refused_before_any_create(cl
 
 
 def test_a_time_held_soon_enough_is_booked_however_soon_it_has_become(clinic, visitor, clock):
-    choice = clinic.choice()
-    factories.policy(lead_minutes=(choice.starts_at - clock()) // timedelta(minutes=1), hold_minutes=10)
+    choice = clinic.soonest(clock, hold_minutes=10)
     held = clinic.hold(visitor, now=clock(), choice=choice)
     clock.tick(9 * 60)
-    # Who chooses it only now comes too late, and so does who let the hold end.
+    # Who chooses it only now comes too late.
     with pytest.raises(Refusal) as refused:
         clinic.hold(factories.visitor(), now=clock(), choice=choice)
     assert refused.value.code == RefusalCode.TOO_SOON
@@ -219,8 +218,7 @@ def test_a_time_held_soon_enough_is_booked_however_soon_it_has_become(clinic, vi
 
 
 def test_a_hold_that_ended_does_not_keep_the_lead_time(clinic, visitor, clock):
-    choice = clinic.choice()
-    factories.policy(lead_minutes=(choice.starts_at - clock()) // timedelta(minutes=1), hold_minutes=10)
+    choice = clinic.soonest(clock, hold_minutes=10)
     held = clinic.hold(visitor, now=clock(), choice=choice)
     clock.tick(11 * 60)
     with pytest.raises(Refusal) as refused:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from booking.flows.reconcile import reconcile
 from booking.models import Booking
 from booking.scheduling.errors import EhrUnavailable, OutcomeUnknown
 from booking.scheduling.terms import AppointmentRequest, Coding, PatientDetails
-from tests import factories
 
 from .conftest import TELEHEALTH, Clinic, Clock
 
@@ -240,9 +238,7 @@ def test_who_presses_waits_for_the_ehrs_look_no_longer_than_set_and_keeps_the_ti
 
 
 def test_an_attempt_in_doubt_is_not_refused_for_the_lead_time_that_passed_meanwhile(clinic, visitor, clock):
-    choice = clinic.choice()
-    factories.policy(lead_minutes=(choice.starts_at - clock()) // timedelta(minutes=1), hold_minutes=3)
-    held = clinic.hold(visitor, now=clock(), choice=choice)
+    held = clinic.hold(visitor, now=clock(), choice=clinic.soonest(clock, hold_minutes=3))
     clock.tick(150)
     clinic.sandbox.faults("reset-before-commit", method="POST", type="Appointment")
     waiting = submit(held, visitor, clock)

@@ -102,11 +102,6 @@ class TimedVisitor(PlainVisitor):
 
 def choose_time(visitor: PlainVisitor) -> None:
     to_times(visitor, reason="refill", state="CA")
-    for _ in range(20):
-        if visitor.page.buttons("slot"):
-            break
-        time.sleep(0.5)
-        visitor.open("/book/times/")
     for _ in range(5):
         if visitor.press(name="slot").path != "/book/times/":
             return

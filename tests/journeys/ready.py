@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from threading import Barrier
 from tests.rig.portal import Portal
 
 from .plain import Page, PlainVisitor
+from .steps import settled
 
 # Runs inside the portal. Each visitor has a session, details, a proved contact and a hold; with LAPSED they all held
 # the same time one after another and every hold has run out.
@@ -102,13 +102,8 @@ def all_at_once(portal: Portal, people: list[Ready], *, presses_each: int = 1) -
         mine.http.cookies.update(visitor.http.cookies)
         mine.page = review
         barrier.wait(30)
-        page = mine.press("Book this visit")
-        # Times that have still to come: who has no scripts looks again.
-        for _ in range(40):
-            if not any("Show now" in words for _, words in page.links):
-                break
-            time.sleep(0.3)
-            page = mine.follow("Show now")
+        mine.press("Book this visit")
+        page = settled(mine)
         mine.close()
         return page
 

@@ -21,9 +21,9 @@ PHONE = {"width": 320, "height": 640}
 DESKTOP = {"width": 1280, "height": 900}
 AXE_RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 
-# Runs before any script of the page's own.
 # What htmx says of a request that it gave up itself, for a newer one or as its page ends. A failure says more than that.
 _GIVEN_UP = ("htmx:afterRequest", "htmx:sendAbort")
+# Runs before any script of the page's own.
 _REPORT_CSP = """document.addEventListener("securitypolicyviolation", event =>
     window.reportPolicyViolation(`${event.effectiveDirective}: ${event.blockedURI} ${event.sourceFile}`))"""
 

@@ -69,8 +69,6 @@ def without(
     drained = settle(scene)
     pages = [said for patient in patients for said in patient.history]
     look_again(scene, patients)
-    # Who had given up may have booked just now.
-    settle(scene)
     found = Away(check(scene, patients), drained=drained, back=back)
     found.slowest_page = max(said.seconds for said in pages)
     found.failed_pages = sum(said.status == 0 or said.status >= 400 for said in pages)

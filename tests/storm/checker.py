@@ -258,10 +258,12 @@ def _open_work(scene: Scene) -> bool:
 
 
 def look_again(scene: Scene, patients: Iterable[Patient]) -> None:
-    """Everybody who was told anything but "booked" opens the page once more."""
+    """Everybody who was told anything but "booked" opens the page once more. Who had given up may book then, and that
+    comes to its end, too."""
     for patient in patients:
         if patient.last and patient.last.what != BOOKED:
             Booker(scene, patient, random.Random(patient.number), patience=10).book()
+    settle(scene)
 
 
 def slowest(scene: Scene, patients: Sequence[Patient]) -> tuple[float, float]:

@@ -209,8 +209,6 @@ def _settled(scene: Scene, patients: list[Patient]) -> Kills:
     """Wait until nothing is in doubt and nothing owed, let everybody look once more, and compare."""
     settle(scene)
     look_again(scene, patients)
-    # Who had given up may have booked just now.
-    settle(scene)
     kills = Kills(check(scene, patients), people=len(patients))
     pages = sorted((said for patient in patients for said in patient.history), key=lambda said: said.at)
     good = [said.at for said in pages if said.status == 200]

@@ -158,6 +158,5 @@ def soak(scene: Scene, patients: list[Patient], *, minutes: float, bookings: flo
     settle(scene)
     taken_part = [patient for patient in patients if patient.history]
     look_again(scene, taken_part)
-    settle(scene)
     found.findings = check(scene, taken_part)
     return found
